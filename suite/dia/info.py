@@ -1,0 +1,223 @@
+"""Settings of CSI and DIA, without torch. Defaults follow the paper; where paper and released code disagree, both are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from suite.registry import MethodInfo, Need
+from suite.settings import Int, Settings, canonical, setting
+
+TIMESTEPS = 1000
+"""T, the length of the diffusion schedule."""
+
+
+def _ordered(steps: tuple[int, int]) -> tuple[int, int]:
+    low, high = steps
+    if not 1 <= low <= high < TIMESTEPS:
+        raise ValueError(f"a step range is [low, high] with 1 <= low <= high < {TIMESTEPS}, not [{low}, {high}]")
+    return steps
+
+
+StepRange = Annotated[tuple[Int, Int], AfterValidator(_ordered)]
+Positive = Annotated[Int, Field(ge=1)]
+
+
+class Contrast(Settings):
+    """NT-Xent (Eq. 6, 7, 9). ``norm = "rows"`` divides by the number of rows as the released code does, ``eq7`` also by the positive pairs."""
+
+    norm: Literal["rows", "eq7"] = setting("rows")
+    tau: float = setting(0.5, gt=0)
+    gamma: float = setting(1.0, ge=0)
+
+
+class DesignedContrast(Contrast):
+    """``design``: which pairs of an image and its dissolved self count (Figures 3 and 6)."""
+
+    design: Literal["a", "b", "b_shift"] = setting("a")
+
+
+class Network(Settings):
+    """ResNet18. ``stem``: 7x7 with pooling (ImageNet) or 3x3 (CIFAR). ``width``: channels of the first stage."""
+
+    stem: Literal["imagenet", "cifar"] = setting("imagenet")
+    width: Annotated[Int, Field(ge=4)] = setting(64)
+
+
+class Train(Settings):
+    """Training of the contrastive model. ``epoch_size``: samples an epoch, drawn without replacement.
+
+    ``last_batch``: what becomes of the rest that does not fill a batch: ``carry`` it into the next epoch, ``partial``
+    (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
+    """
+
+    batch: Annotated[Int, Field(ge=2)] = setting(32)
+    epochs: Positive = setting(200)
+    epoch_size: Positive = setting(200)
+    last_batch: Literal["carry", "partial", "drop"] = setting("carry")
+    optimiser: Literal["adam", "lars", "sgd"] = setting("adam")
+    lr: float = setting(1e-3, gt=0)
+    warmup: Annotated[float, Field(ge=0)] = setting(0.0)
+    weight_decay: Annotated[float, Field(ge=0)] = setting(1e-6)
+    views: Literal["flip_simclr", "simclr"] = setting("flip_simclr")
+
+
+class DissolveDiffusion(Settings):
+    """Eq. 4 with t drawn from U(steps). ``range``: what the UNet is shown, [-1, 1] or (as released) [0, 1]."""
+
+    op: Literal["diffusion"] = setting("diffusion")
+    steps: StepRange = setting((30, 130))
+    size: Annotated[Int, Field(ge=16, multiple_of=8)] = setting(32)
+    range: Literal["symmetric", "unit"] = setting("symmetric")
+    draw: Literal["per_image", "per_shift_batch"] = setting("per_image")
+    weights: Literal["ema", "raw"] = setting("ema")
+
+
+class DissolveBlur(Settings):
+    """The heuristic alternatives (supplement B): a blur of ``kernel`` pixels at the dissolving resolution."""
+
+    op: Literal["gaussian", "median"] = setting("gaussian")
+    kernel: Annotated[Int, Field(ge=3)] = setting(7)
+    size: Annotated[Int, Field(ge=16)] = setting(32)
+
+
+class DissolveResize(Settings):
+    """Only down to the dissolving resolution and back ("Resize Only", Table 8)."""
+
+    op: Literal["resize"] = setting("resize")
+    size: Annotated[Int, Field(ge=4)] = setting(32)
+
+
+class DissolveNone(Settings):
+    """The third branch without dissolving: a control."""
+
+    op: Literal["none"] = setting("none")
+
+
+class Diffusion(Settings):
+    """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table 3).
+
+    ``data``: train on the normal training images, on the whole training split, or on every image of the set.
+    ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's.
+    """
+
+    ratio: float = setting(1.0, gt=0, le=1)
+    data: Literal["normal", "train", "all"] = setting("normal")
+    dim: Annotated[Int, Field(ge=8, multiple_of=8)] = setting(32)
+    steps: Positive = setting(25_000)
+    batch: Positive = setting(256)
+    accumulate: Positive = setting(2)
+    lr: float = setting(8e-5, gt=0)
+    ema: float = setting(0.995, ge=0, lt=1)
+    loss: Literal["l1", "l2"] = setting("l1")
+    seed: Literal["shared", "per_run"] = setting("shared")
+
+
+class Scoring(Settings):
+    """Eq. 10. ``views`` random crops a shift, averaged; ``crop``: their fixed share of the area."""
+
+    views: Positive = setting(10)
+    crop: float = setting(0.54, gt=0, le=1)
+    shift: Literal["train", "rotate"] = setting("train")
+    balance: bool = setting(True)
+
+
+class Contrastive(Settings):
+    """What CSI and DIA share."""
+
+    shift: Literal["rotate", "perm"] = setting("rotate")
+    network: Network = setting(Network())
+    train: Train = setting(Train())
+
+
+class CsiTraining(Contrastive):
+    """CSI: two branches."""
+
+    contrast: Contrast = setting(Contrast())
+
+
+class DiaTraining(Contrastive):
+    """DIA with a dissolver that needs no training."""
+
+    contrast: DesignedContrast = setting(DesignedContrast())
+
+
+class DiaDiffusion(DiaTraining):
+    """DIA as in the paper: the dissolver is a diffusion model."""
+
+    dissolve: DissolveDiffusion = setting(DissolveDiffusion())
+    diffusion: Diffusion = setting(Diffusion())
+
+
+class DiaBlur(DiaTraining):
+    """DIA-Gaussian and DIA-Median."""
+
+    dissolve: DissolveBlur = setting(DissolveBlur())
+
+
+class DiaResize(DiaTraining):
+    """DIA with resizing only."""
+
+    dissolve: DissolveResize = setting(DissolveResize())
+
+
+class DiaNone(DiaTraining):
+    """DIA whose third branch is not dissolved."""
+
+    dissolve: DissolveNone = setting(DissolveNone())
+
+
+_BY_OP: dict[str, type[DiaTraining]] = {
+    "diffusion": DiaDiffusion,
+    "gaussian": DiaBlur,
+    "median": DiaBlur,
+    "resize": DiaResize,
+    "none": DiaNone,
+}
+
+
+def _dia_training(nested: Mapping[str, Any]) -> type[Settings]:
+    dissolve = nested.get("dissolve", {})
+    op = dissolve.get("op", "diffusion") if isinstance(dissolve, Mapping) else "diffusion"
+    return _BY_OP.get(op, DiaDiffusion) if isinstance(op, str) else DiaDiffusion
+
+
+def _needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
+    """The diffusion model: named by its own settings, the data without contamination, its size and its seed."""
+    if not isinstance(training, DiaDiffusion):
+        return ()
+    settings = canonical(training.diffusion)
+    per_run = settings.pop("seed") == "per_run"
+    source = {name: value for name, value in data.items() if name != "contamination"}
+    identity = {
+        "data": source,
+        "size": training.dissolve.size,
+        "seed": seed if per_run else 0,
+        "settings": settings,
+    }
+    return (Need("diffusion", 1, identity, "suite.dia.diffusion:make", "diffusion model"),)
+
+
+CSI = MethodInfo(
+    name="csi",
+    version=1,
+    title="CSI",
+    implementation="suite.dia.method:Dia",
+    training=lambda nested: CsiTraining,
+    models=(CsiTraining,),
+    scoring=Scoring,
+    citation="Tack et al., NeurIPS 2020",
+)
+DIA = MethodInfo(
+    name="dia",
+    version=1,
+    title="DIA",
+    implementation="suite.dia.method:Dia",
+    training=_dia_training,
+    models=(DiaDiffusion, DiaBlur, DiaResize, DiaNone),
+    scoring=Scoring,
+    needs=_needs,
+    citation="Shi et al., ECCV 2024",
+)

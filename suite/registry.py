@@ -1,0 +1,153 @@
+"""What methods and data sets exist, as facts that need neither torch nor the data.
+
+A package adds a method by an entry point in the group ``dissolving_suite.methods`` that names a :class:`MethodInfo`,
+and a data set by one in ``dissolving_suite.datasets`` that names a :class:`DataInfo`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from suite.settings import Settings, canonical, key_of
+
+
+@dataclass(frozen=True)
+class Need:
+    """An artefact that a run uses: its kind (a folder under ``artefacts/``) and what names it.
+
+    ``identity`` is plain JSON; the artefact's key is the SHA-256 of ``{"kind", "version", "identity"}``.
+    ``make`` is ``package.module:function``, called as ``make(identity, dataset, context)`` where ``dataset`` is the
+    packed training data (:class:`suite.data.Pack`) and ``context`` a :class:`suite.detector.Context` whose folder the
+    files go to.
+    """
+
+    kind: str
+    version: int
+    identity: Mapping[str, Any]
+    make: str
+    label: str = ""
+
+    @property
+    def key(self) -> str:
+        return key_of({"kind": self.kind, "version": self.version, "identity": dict(self.identity)})
+
+
+class NoSettings(Settings):
+    """For a method that has none."""
+
+
+def _no_needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """Torch-free facts about a method.
+
+    ``training(nested)`` returns the settings model that applies to these raw settings (a tagged union: DIA with the
+    Gaussian dissolver has no ``diffusion.*``); ``models`` lists all models it may return, for the vocabulary.
+    ``needs(training, data_identity, seed)`` names the artefacts. ``version`` changes when the method's meaning does.
+    ``implementation`` is ``package.module:Class`` of a :class:`suite.detector.Detector`.
+    """
+
+    name: str
+    version: int
+    title: str
+    implementation: str
+    training: Callable[[Mapping[str, Any]], type[Settings]] = lambda nested: NoSettings
+    models: tuple[type[Settings], ...] = (NoSettings,)
+    scoring: type[Settings] = NoSettings
+    needs: Callable[[Settings, Mapping[str, Any], int], tuple[Need, ...]] = _no_needs
+    sizes: str = "any"
+    citation: str = ""
+
+    def load(self) -> type[Any]:
+        """Import the Detector class (this is where torch comes in)."""
+        module, _, name = self.implementation.partition(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Torch-free facts about a data set. ``source`` is ``package.module:function`` that packs it (see suite.data).
+
+    ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can be packed
+    at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands in the keys.
+    ``validation`` tells whether the set has a validation split of its own.
+    """
+
+    name: str
+    title: str
+    source: str
+    size: int
+    channels: int
+    recipe: int = 1
+    sizes: tuple[int, ...] = ()
+    normal_classes: tuple[int, ...] = (0,)
+    class_names: tuple[str, ...] = ()
+    validation: bool = False
+    licence: str = ""
+    citation: str = ""
+    url: str = ""
+    faults: tuple[str, ...] = ()
+    obtain: str = ""
+    stand_in: bool = False
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def pack(self) -> Callable[..., Any]:
+        """Import the packing function."""
+        module, _, name = self.source.partition(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+class UnknownNameError(KeyError):
+    """A method or data set that is not registered; carries the legal names."""
+
+    def __init__(self, what: str, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(name)
+        self.what, self.name, self.known = what, name, known
+
+    def __str__(self) -> str:
+        return f"unknown {self.what} {self.name!r}; known: {', '.join(self.known)}"
+
+
+@cache
+def methods() -> dict[str, MethodInfo]:
+    """All registered methods by name."""
+    return {p.name: p.load() for p in sorted(entry_points(group="dissolving_suite.methods"), key=lambda p: p.name)}
+
+
+def method(name: str) -> MethodInfo:
+    """One method's facts, or UnknownNameError."""
+    try:
+        return methods()[name]
+    except KeyError:
+        raise UnknownNameError("method", name, tuple(methods())) from None
+
+
+@cache
+def datasets() -> dict[str, DataInfo]:
+    """The registered data sets by name (without other MedMNIST sets and ``folder:PATH``, which :func:`dataset` resolves)."""
+    from suite.data import catalogue
+
+    found = dict(catalogue.SHIPPED)
+    found.update({p.name: p.load() for p in entry_points(group="dissolving_suite.datasets")})
+    return found
+
+
+def dataset(name: str) -> DataInfo:
+    """One data set's facts (``folder:PATH`` and any MedMNIST 2D set included), or UnknownNameError."""
+    from suite.data import catalogue
+
+    info = datasets().get(name) or catalogue.resolve(name)
+    if info is None:
+        raise UnknownNameError("data set", name, (*datasets(), "folder:PATH"))
+    return info
+
+
+__all__ = ["DataInfo", "MethodInfo", "Need", "NoSettings", "UnknownNameError", "canonical", "dataset", "datasets", "method", "methods"]
