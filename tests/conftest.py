@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Read by numpy, torch and every child process when they start: one thread a process, as a CPU run has by default.
+# Read by numpy, torch and every child process when they start: one thread a process, a CPU run's default.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ["MPLBACKEND"] = "Agg"
