@@ -21,7 +21,15 @@ def _ordered(steps: tuple[int, int]) -> tuple[int, int]:
     return steps
 
 
+def _within(times: tuple[int, int]) -> tuple[int, int]:
+    low, high = times
+    if not 0 <= low <= high < TIMESTEPS:
+        raise ValueError(f"times are [low, high] with 0 <= low <= high < {TIMESTEPS}, not [{low}, {high}]")
+    return times
+
+
 StepRange = Annotated[tuple[Int, Int], AfterValidator(_ordered)]
+TimeRange = Annotated[tuple[Int, Int], AfterValidator(_within)]
 Positive = Annotated[Int, Field(ge=1)]
 
 
@@ -100,7 +108,8 @@ class Diffusion(Settings):
     """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table 3).
 
     ``data``: train on the normal training images, on the whole training split, or on every image of the set.
-    ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's.
+    ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's. ``times``: the part of the schedule it is
+    trained on (the paper: all of it; a small budget is better spent where dissolving uses it).
     """
 
     ratio: float = setting(1.0, gt=0, le=1)
@@ -112,6 +121,7 @@ class Diffusion(Settings):
     lr: float = setting(8e-5, gt=0)
     ema: float = setting(0.995, ge=0, lt=1)
     loss: Literal["l1", "l2"] = setting("l1")
+    times: TimeRange = setting((0, TIMESTEPS - 1))
     seed: Literal["shared", "per_run"] = setting("shared")
 
 

@@ -1,0 +1,242 @@
+"""The diffusion model whose single reverse steps dissolve images (Section 3.1; training as in supplement A.1).
+
+The network and the noise schedule are denoising-diffusion-pytorch's. The paper's objective (L1 on the noise, cosine
+schedule) is no longer that library's default, so its loss is subclassed. Gray images are trained with one channel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from einops import reduce
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.detector import Context, derive_seed
+from suite.dia.dissolve import Predict, dissolve, to_resolution
+from suite.dia.info import TIMESTEPS, Diffusion
+from suite.tensors import read_torch, write_torch
+
+MULTIPLIERS = (1, 2, 4, 8)
+CLIP_NORM = 1.0
+SIGN_STEPS = (1, 30, 50, 100, 130, 200, 330, 500, 700, 950)
+"""The steps at which the variance between dissolved images is recorded: it falls as different inputs become alike."""
+
+
+class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
+    """GaussianDiffusion that predicts the noise under L1 (or L2) with the cosine schedule."""
+
+    def __init__(self, unet: Unet, size: int, loss: str) -> None:
+        super().__init__(
+            unet, image_size=size, timesteps=TIMESTEPS, objective="pred_noise", beta_schedule="cosine"
+        )
+        self.distance = F.l1_loss if loss == "l1" else F.mse_loss
+
+    def p_losses(
+        self,
+        x_start: Tensor,
+        t: Tensor,
+        noise: Tensor | None = None,
+        offset_noise_strength: float | None = None,
+        loss_reduction: str = "mean",
+    ) -> Tensor:
+        """The loss of images in [-1, 1] at the steps ``t`` (N,), against the given noise."""
+        noise = torch.randn_like(x_start) if noise is None else noise
+        predicted = self.model(self.q_sample(x_start=x_start, t=t, noise=noise), t)
+        loss = reduce(self.distance(predicted, noise, reduction="none"), "b ... -> b", "mean")
+        return loss if loss_reduction == "none" else loss.mean()
+
+
+def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiffusion:
+    """A freshly initialised model; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "diffusion", "init"))
+        return PaperDiffusion(
+            Unet(dim=settings.dim, dim_mults=MULTIPLIERS, channels=channels, flash_attn=False), size, settings.loss
+        )
+
+
+class _Trainer:
+    """Everything that changes while the model trains, so that a checkpoint can hold it."""
+
+    def __init__(self, images: Tensor, settings: Diffusion, size: int, seed: int, device: torch.device) -> None:
+        self.images, self.settings, self.device = images, settings, device
+        self.model = build(images.shape[1], size, settings, seed).to(device, memory_format=torch.channels_last)
+        self.parameters = list(self.model.model.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, betas=(0.9, 0.99), fused=True)
+        self.generator = torch.Generator().manual_seed(derive_seed(seed, "diffusion", "train"))
+        self.queue = torch.empty(0, dtype=torch.long)
+        self.step = 0
+        self.curve: list[tuple[int, float]] = []
+        self.recent: Tensor = torch.zeros((), device=device)
+        self.counted = 0
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch of flipped images in [0, 1], their steps and their noise."""
+        batch, generator = self.settings.batch, self.generator
+        while len(self.queue) < batch:
+            self.queue = torch.cat([self.queue, torch.randperm(len(self.images), generator=generator)])
+        chosen, self.queue = self.queue[:batch], self.queue[batch:]
+        flip = torch.rand(batch, generator=generator) < 0.5
+        low, high = self.settings.times
+        t = torch.randint(low, high + 1, (batch,), generator=generator)
+        noise = torch.randn((batch, *self.images.shape[1:]), generator=generator)
+        x = self.images[chosen]
+        x = torch.where(flip[:, None, None, None], x.flip(-1), x)
+        return x.to(self.device), t.to(self.device), noise.to(self.device)
+
+    def advance(self) -> None:
+        """One optimiser step over ``accumulate`` batches, then the moving average."""
+        self.optimiser.zero_grad(set_to_none=True)
+        for _ in range(self.settings.accumulate):
+            x, t, noise = self._draw()
+            loss = self.model(x, times=t, noise=noise) / self.settings.accumulate
+            loss.backward()
+            self.recent += loss.detach()
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimiser.step()
+        self.step += 1
+        self.counted += 1
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def flush(self) -> float:
+        """The mean loss since the last call, appended to the curve (the one place that waits for the device)."""
+        mean = float(self.recent) / max(self.counted, 1)
+        self.recent.zero_()
+        self.counted = 0
+        self.curve.append((self.step, mean))
+        if not math.isfinite(mean):
+            raise FloatingPointError(f"the diffusion loss is {mean} at step {self.step}: lower diffusion.lr")
+        return mean
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "queue": self.queue,
+            "step": self.step,
+            "curve": torch.tensor(self.curve, dtype=torch.float64).reshape(-1, 2),
+            "recent": self.recent,
+            "counted": self.counted,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.model.model.load_state_dict(state["model"])
+        for mine, kept in zip(self.average, state["average"], strict=True):
+            mine.copy_(kept)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.queue, self.step = state["queue"], state["step"]
+        self.curve = [(int(step), loss) for step, loss in state["curve"].tolist()]
+        self.recent.copy_(state["recent"])
+        self.counted = state["counted"]
+
+
+def train(images: Tensor, settings: Diffusion, size: int, seed: int, context: Context) -> _Trainer:
+    """Train on N x C x size x size images in [0, 1]; goes on from ``resume.pt`` in the context's folder if one is there."""
+    from suite.dia.resume import Checkpoint
+
+    trainer = _Trainer(images, settings, size, seed, context.device)
+    checkpoint = Checkpoint(context, trainer.state, trainer.restore)
+    checkpoint.resume()
+    every = max(1, min(50, settings.steps // 20))
+    while trainer.step < settings.steps:
+        trainer.advance()
+        if trainer.step % every == 0 or trainer.step == settings.steps:
+            context.progress(trainer.step, settings.steps, {"loss": trainer.flush()})
+        checkpoint.pulse()
+    return trainer
+
+
+def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, Any]:
+    """Make the artefact ``diffusion``: train, write ``model.pt`` and ``signs.json`` into the context's folder.
+
+    ``identity`` as :func:`suite.dia.info.DIA`'s needs state it. Returns the facts for ``done.json``.
+    """
+    from suite.data.select import diffusion_training
+
+    if context.folder is None:
+        raise ValueError("the diffusion model needs a folder to write to")
+    settings = Diffusion.parse({**identity["settings"], "seed": "shared"})
+    seed, size = int(identity["seed"]), int(identity["size"])
+    chosen = diffusion_training(pack, identity["data"], settings.data, settings.ratio, seed)
+    images = at_resolution(pack.images, chosen, size)
+    trainer = train(images, settings, size, seed, context)
+    model = trainer.model
+    raw = {name: value.detach().cpu() for name, value in model.model.state_dict().items()}
+    names = [name for name, _ in model.model.named_parameters()]
+    ema = {**raw, **{name: value.cpu() for name, value in zip(names, trainer.average, strict=True)}}
+    header = {"channels": images.shape[1], "size": size, "dim": settings.dim, "loss": settings.loss}
+    write_torch(context.folder / "model.pt", {"ema": ema, "raw": raw, "header": header})
+    predict, alphas_cumprod = load(context.folder, context.device, "ema")
+    signs = {
+        "loss": [{"step": step, "loss": loss} for step, loss in trainer.curve],
+        "variance": variance_between(images[:256].to(context.device), predict, alphas_cumprod),
+        "images": len(images),
+    }
+    (context.folder / "signs.json").write_text(json.dumps(signs), encoding="utf-8")
+    tail = [loss for _, loss in trainer.curve[-10:]]
+    return {
+        "l1" if settings.loss == "l1" else "l2": sum(tail) / len(tail),
+        "variance": signs["variance"],
+        "images": len(images),
+        "parameters": sum(p.numel() for p in trainer.parameters),
+    }
+
+
+def at_resolution(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], size: int) -> Tensor:
+    """The chosen ``uint8`` images as floats in [0, 1] at the dissolving resolution, decoded block by block."""
+    blocks = [
+        to_resolution(torch.from_numpy(np.ascontiguousarray(images[part])).float() / 255, size)
+        for part in np.array_split(chosen, max(1, math.ceil(len(chosen) / 1024)))
+    ]
+    return torch.cat(blocks)
+
+
+def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Tensor]:
+    """eps_theta with its averaged (``ema``) or ``raw`` weights, and the schedule's cumulative alphas (T,)."""
+    stored = read_torch(folder / "model.pt", device)
+    header = stored["header"]
+    unet = Unet(dim=header["dim"], dim_mults=MULTIPLIERS, channels=header["channels"], flash_attn=False)
+    unet.load_state_dict(stored[weights])
+    unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    diffusion = PaperDiffusion(unet, header["size"], header["loss"]).to(device)
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        result: Tensor = unet(x.contiguous(memory_format=torch.channels_last), t)
+        return result
+
+    return predict, diffusion.alphas_cumprod
+
+
+@torch.no_grad()
+def variance_between(images: Tensor, predict: Predict, alphas_cumprod: Tensor) -> dict[str, float]:
+    """Mean pixel variance between dissolved images (in [0, 1]) at each of :data:`SIGN_STEPS`: a label-free sign.
+
+    A good dissolver makes different images alike as t grows (Section 3.1).
+    """
+    result = {"0": float(images.var(dim=0).mean())}
+    for step in SIGN_STEPS:
+        hats = [
+            (dissolve(x * 2 - 1, torch.full((len(x),), step, device=x.device), predict, alphas_cumprod) + 1) / 2
+            for x in images.split(64)
+        ]
+        result[str(step)] = float(torch.cat(hats).var(dim=0).mean())
+    return result
+
+
+def read_signs(folder: Path) -> dict[str, Any]:
+    """The label-free signs stored beside a model: its loss curve and the variance between dissolved images against t."""
+    signs: dict[str, Any] = json.loads((folder / "signs.json").read_text(encoding="utf-8"))
+    return signs

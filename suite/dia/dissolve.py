@@ -1,0 +1,146 @@
+"""The dissolving transformation D (Section 3.1, Eq. 4) and its heuristic alternatives (supplement B).
+
+All dissolvers take images in [0, 1] at the data's size, work at the dissolving resolution and give images in [0, 1] at
+the data's size back. They need no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.settings import Settings
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""eps_theta(x, t): images N x C x S x S and steps (N,) to the predicted noise."""
+
+PAD_LIMIT = 4
+"""An image smaller than the dissolving resolution by at most 1/PAD_LIMIT of itself is padded (28 to 32 px), else resized."""
+
+
+class Dissolver(Protocol):
+    """``dissolver(x, generator)``: a randomly drawn dissolving transformation of each image."""
+
+    draws: bool
+    """Whether two draws differ."""
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor: ...
+
+
+def to_resolution(x: Tensor, size: int) -> Tensor:
+    """N x C x H x H to N x C x size x size: zero padding for a slightly larger size, else bilinear without antialias."""
+    side = x.shape[-1]
+    if side == size:
+        return x
+    if 0 < size - side <= side // PAD_LIMIT:
+        before = (size - side) // 2
+        after = size - side - before
+        return F.pad(x, (before, after, before, after))
+    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def from_resolution(x: Tensor, side: int) -> Tensor:
+    """The way back of :func:`to_resolution`: crop what was padded, else bilinear."""
+    size = x.shape[-1]
+    if side == size:
+        return x
+    if 0 < size - side <= side // PAD_LIMIT:
+        before = (size - side) // 2
+        return x[..., before : before + side, before : before + side]
+    return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def dissolve(x: Tensor, t: Tensor, predict: Predict, alphas_cumprod: Tensor) -> Tensor:
+    """Eq. 4, one reverse step from a clean image taken for x_t, clamped to [-1, 1].
+
+    ``x``: N x C x S x S in the model's own range; ``t``: (N,) integer indices into ``alphas_cumprod`` (as the noise
+    schedule of denoising-diffusion-pytorch counts: index t is the product over t + 1 steps).
+    """
+    alpha_bar = alphas_cumprod.to(torch.float64)[t].reshape(-1, 1, 1, 1)
+    scale = (1 / alpha_bar).sqrt().to(x.dtype)
+    noise_scale = (1 / alpha_bar - 1).sqrt().to(x.dtype)
+    return (scale * x - noise_scale * predict(x, t)).clamp(-1, 1)
+
+
+class DiffusionDissolver:
+    """Eq. 4 with t ~ U(low, high), one t an image; the image handed over in [-1, 1] (or in [0, 1] as released)."""
+
+    draws = True
+
+    def __init__(self, predict: Predict, alphas_cumprod: Tensor, steps: tuple[int, int], size: int, unit: bool) -> None:
+        self.predict, self.alphas_cumprod = predict, alphas_cumprod
+        self.low, self.high = steps
+        self.size, self.unit = size, unit
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        t = torch.randint(self.low, self.high + 1, (len(x),), generator=generator, device=generator.device)
+        return self.at(x, t.to(x.device))
+
+    def for_batch(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """One t for the whole batch, as the released code draws it for each shift."""
+        t = torch.randint(self.low, self.high + 1, (1,), generator=generator, device=generator.device)
+        return self.at(x, t.to(x.device).expand(len(x)))
+
+    @torch.no_grad()
+    def at(self, x: Tensor, t: Tensor) -> Tensor:
+        """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
+        small = to_resolution(x, self.size)
+        if self.unit:
+            return from_resolution(dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1), x.shape[-1])
+        hat = dissolve(small * 2 - 1, t, self.predict, self.alphas_cumprod)
+        return from_resolution((hat + 1) / 2, x.shape[-1])
+
+
+class FixedDissolver:
+    """A filter at the dissolving resolution: Gaussian or median blur, resizing alone, or nothing."""
+
+    draws = False
+
+    def __init__(self, operation: Callable[[Tensor], Tensor], size: int | None) -> None:
+        self.operation, self.size = operation, size
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if self.size is None:
+            return self.operation(x)
+        return from_resolution(self.operation(to_resolution(x, self.size)), x.shape[-1])
+
+
+def gaussian(kernel: int) -> Callable[[Tensor], Tensor]:
+    """Gaussian blur with the sigma that a kernel of this size conventionally has: 0.3 ((k - 1) / 2 - 1) + 0.8."""
+    from kornia.filters import gaussian_blur2d
+
+    sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
+    return lambda x: gaussian_blur2d(x, (kernel, kernel), (sigma, sigma))
+
+
+def median(kernel: int) -> Callable[[Tensor], Tensor]:
+    """Median blur."""
+    from kornia.filters import median_blur
+
+    return lambda x: median_blur(x, (kernel, kernel))
+
+
+def build(settings: Settings | None, artefacts: Mapping[str, Path], device: torch.device) -> Any:
+    """The dissolver that ``dissolve.*`` describes (None: no third branch)."""
+    from suite.dia import info
+
+    if settings is None:
+        return None
+    if isinstance(settings, info.DissolveDiffusion):
+        from suite.dia.diffusion import load
+
+        predict, alphas_cumprod = load(artefacts["diffusion"], device, settings.weights)
+        unit = settings.range == "unit"
+        return DiffusionDissolver(predict, alphas_cumprod, settings.steps, settings.size, unit)
+    if isinstance(settings, info.DissolveBlur):
+        blur = gaussian if settings.op == "gaussian" else median
+        return FixedDissolver(blur(settings.kernel), settings.size)
+    if isinstance(settings, info.DissolveResize):
+        return FixedDissolver(lambda x: x, settings.size)
+    return FixedDissolver(lambda x: x, None)

@@ -1,0 +1,40 @@
+"""Tensors on disk: written atomically, read without pickle, weights in half precision."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def write_torch(path: Path, content: Mapping[str, Any]) -> None:
+    """``torch.save`` to a temporary file beside ``path``, then a rename: a reader sees the old file or the new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state with its matrices and kernels in half precision; vectors (biases, norms, statistics) stay as they are."""
+    return {
+        name: value.detach().cpu().half() if value.is_floating_point() and value.ndim > 1 else value.detach().cpu()
+        for name, value in state.items()
+    }
+
+
+def read_torch(path: Path, device: torch.device) -> dict[str, Any]:
+    """What :func:`write_torch` wrote. Only tensors and plain containers are accepted."""
+    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return content
