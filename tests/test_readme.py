@@ -1,0 +1,99 @@
+"""What README, CONTRIBUTING, noxfile and CI tell people to type exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox -s "
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _commands(name: str) -> list[list[str]]:
+    """The commands in a document's shell blocks, each as words; `a && b` are two."""
+    blocks = re.findall(r"^```(?:bash|console)\n(.*?)^```", _read(name), flags=re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part for line in lines for part in re.split(r"&&|;", line)]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def _sessions() -> dict[str, str]:
+    """The nox sessions and their docstrings, read without running the file."""
+    functions = [node for node in ast.parse(_read("noxfile.py")).body if isinstance(node, ast.FunctionDef)]
+    decorated = [
+        f for f in functions if any(ast.unparse(d).startswith("nox.session") for d in f.decorator_list)
+    ]
+    return {function.name: ast.get_docstring(function) or "" for function in decorated}
+
+
+def _sessions_named(words: list[str]) -> list[str]:
+    if not words[0].endswith("nox") or "-s" not in words:
+        return []
+    rest = words[words.index("-s") + 1 :]
+    return rest[: rest.index("--")] if "--" in rest else rest
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_sessions_exist(document: str) -> None:
+    named = {session for words in _commands(document) for session in _sessions_named(words)}
+    assert named, f"{document} shows no session"
+    assert named <= set(_sessions())
+
+
+def test_every_session_says_what_it_is_for() -> None:
+    assert {"quickstart", "table1", "tests", "lint", "types", "bench"} <= set(_sessions())
+    assert all(_sessions().values())
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "noxfile.py"])
+def test_named_specs_exist(document: str) -> None:
+    named = set(re.findall(r"specs/[\w/]+\.toml", _read(document)))
+    missing = [name for name in sorted(named) if not (ROOT / name).is_file()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_verbs_exist(document: str) -> None:
+    from suite.cli import app
+    from typer.main import get_command
+
+    verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
+    named = {words[1] for words in _commands(document) if words[0] == "suite" and len(words) > 1}
+    assert named <= verbs
+
+
+def test_first_commands_do_their_own_set_up() -> None:
+    first_screen = _read("README.md").split("\n## ")[0]
+    assert SET_UP + "quickstart\n" in first_screen
+    assert SET_UP + "tests\n" in first_screen
+
+
+def test_ci_calls_what_the_readme_says() -> None:
+    assert SET_UP + "tests" in _read(".ci/run")
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)", _read(document))
+        missing = [target for target in targets if not (ROOT / target).exists()]
+        assert not missing, document
+
+
+def test_citation_is_of_this_version() -> None:
+    yaml = pytest.importorskip("yaml")
+    import tomllib
+
+    citation = yaml.safe_load(_read("CITATION.cff"))
+    project = tomllib.loads(_read("pyproject.toml"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert str(citation["version"]) == project["version"]
+    assert citation["license"] == project["license"]

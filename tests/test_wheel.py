@@ -1,0 +1,138 @@
+"""The distribution as a stranger gets it: a wheel, and one made from the sdist, in a fresh environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow
+
+
+def _call(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """Run a command and return what it prints; its error output stands in the failure message."""
+    done = subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=900,
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    )
+    return done.stdout
+
+
+def _build(source: Path, target: str, out: Path) -> Path:
+    """Build with the installed backend, so that nothing is fetched."""
+    _call(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", out, cwd=source)
+    return next(path for path in out.iterdir())
+
+
+def _shipped() -> set[str]:
+    """What the wheel must hold, as named in it: the packages whole, the specs and the report files."""
+    ignored = {"__pycache__", ".mypy_cache"}
+    names = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("suite", "baselines")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and not ignored & set(path.parts)
+    }
+    outside = [*(ROOT / "specs").rglob("*.toml"), *(ROOT / "reports" / "templates").rglob("*")]
+    outside.append(ROOT / "reports" / "published.toml")
+    return names | {
+        f"suite/_shipped/{path.relative_to(ROOT).as_posix()}" for path in outside if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of executables of a new environment that holds the wheel.
+
+    Its dependencies are borrowed from the running environment by a path file. Such a file adds the folder but
+    does not read the path files in it, so the checkout's own editable install stays out of sight.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    _call(sys.executable, "-m", "venv", "--without-pip", folder / "env", cwd=folder)
+    python = folder / "env" / "bin" / "python"
+    own = Path(
+        _call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    )
+    install = ("-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel)
+    _call(sys.executable, *install, cwd=folder)
+    borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (own / "dependencies.pth").write_text("\n".join(sorted(borrowed)) + "\n")
+    return python.parent
+
+
+@pytest.fixture
+def suite(installed: Path, tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
+    """The installed command, an empty folder to run it in, and variables that are not of this project."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    left_out = ("SUITE_", "PYTHONPATH", "VIRTUAL_ENV")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return installed / "suite", empty, env
+
+
+def test_wheel_holds_what_ships(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {name for name in names if ".dist-info/" not in name} == _shipped()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    sdist = _build(ROOT, "sdist", tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    source = next((tmp_path / "source").iterdir())
+    again = _build(source, "wheel", tmp_path / "again")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert {i.filename: i.CRC for i in first.infolist()} == {i.filename: i.CRC for i in second.infolist()}
+    assert (source / "tests" / "conftest.py").is_file()
+    assert (source / "noxfile.py").is_file()
+
+
+def test_the_wheel_and_not_the_checkout_is_imported(installed: Path, tmp_path: Path) -> None:
+    code = "import suite, baselines; print(suite.__file__, baselines.__path__[0])"
+    printed = _call(installed / "python", "-c", code, cwd=tmp_path)
+    assert str(ROOT) not in printed
+    assert printed.count(str(installed.parent)) == 2
+
+
+def test_help_and_lists_answer(suite: tuple[Path, Path, dict[str, str]]) -> None:
+    command, empty, env = suite
+    assert "run" in _call(command, "--help", cwd=empty, env=env)
+    specs = _call(command, "list", "specs", cwd=empty, env=env)
+    for path in (ROOT / "specs").glob("*.toml"):
+        assert path.stem in specs
+    assert "pixel_knn" in _call(command, "list", "methods", cwd=empty, env=env)
+    assert not list(empty.iterdir()), "asking for help or a list leaves nothing behind"
+
+
+def test_quickstart_runs_in_an_empty_folder(suite: tuple[Path, Path, dict[str, str]]) -> None:
+    """The profile that only shows that everything is connected, then once more from the store."""
+    command, empty, env = suite
+    smoke = ("run", "quickstart", "--profile", "smoke")
+    first = _call(command, *smoke, cwd=empty, env=env)
+    assert "DIA" in first
+    outcomes = {path: path.stat().st_mtime_ns for path in (empty / "runs").rglob("outcome.json")}
+    assert len(outcomes) >= 2
+    _call(command, *smoke, cwd=empty, env=env)
+    assert {path: path.stat().st_mtime_ns for path in (empty / "runs").rglob("outcome.json")} == outcomes
