@@ -1,8 +1,7 @@
 """Every routine job as one command: ``nox -s quickstart``, ``nox -s tests`` (``nox -l`` lists them all).
 
-All sessions share one environment, since PyTorch alone takes gigabytes: ``.venv`` beside this file, or the folder
-that ``SUITE_VENV`` names. It is made when it is not there, and brought up to date when ``pyproject.toml`` has
-changed.
+All sessions share one environment, since PyTorch alone takes gigabytes: ``.venv`` beside this file, or
+the folder that ``SUITE_VENV`` names. It is made when missing, and brought up to date when ``pyproject.toml`` changes.
 """
 
 from __future__ import annotations
@@ -66,13 +65,13 @@ def table1(session: nox.Session) -> None:
 @nox.session
 def table11(session: nox.Session) -> None:
     """Table 11, DIA against a batch-size increment; arguments are passed on."""
-    run(session, "suite", "run", "specs/batch_increment.toml", *session.posargs)
+    run(session, "suite", "run", "specs/batch_control.toml", *session.posargs)
 
 
 @nox.session
 def table12(session: nox.Session) -> None:
     """Table 12, the similarity designs; arguments are passed on."""
-    run(session, "suite", "run", "specs/similarity_designs.toml", *session.posargs)
+    run(session, "suite", "run", "specs/matrix_designs.toml", *session.posargs)
 
 
 @nox.session
