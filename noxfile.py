@@ -1,7 +1,7 @@
 """Every routine job as one command: ``nox -s quickstart``, ``nox -s tests`` (``nox -l`` lists them all).
 
-All sessions share one environment, since PyTorch alone takes gigabytes: ``.venv`` beside this file, or
-the folder that ``SUITE_VENV`` names. It is made when missing, and brought up to date when ``pyproject.toml`` changes.
+All sessions share one environment, since PyTorch alone takes gigabytes: ``.venv`` beside this file, or the
+folder in ``SUITE_VENV``. It is made when missing, and brought up to date when ``pyproject.toml`` has changed.
 """
 
 from __future__ import annotations
