@@ -1,0 +1,213 @@
+"""What a table has to say about itself: metric, spread, selection, profile, data, devices, and all that
+limits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from suite import registry
+from suite.settings import fields_of
+from suite.tables.cells import AVERAGE, MARKS, METRICS, Entry
+from suite.tables.table import Table
+
+if TYPE_CHECKING:
+    from suite.outcome import Outcome
+    from suite.plan import Plan
+
+SELECTIONS: Mapping[str, str] = {
+    "last": "the weights at the end of training",
+    "best_val": "the snapshot with the best AUROC on the validation split",
+    "best_test": "an oracle: the snapshot with the best AUROC on the test images themselves, as in the paper",
+}
+COMPUTE = (
+    "network.width",
+    "train.epochs",
+    "train.epoch_size",
+    "diffusion.dim",
+    "diffusion.steps",
+    "diffusion.batch",
+    "diffusion.accumulate",
+    "score.views",
+    "data.size",
+    "data.max_train",
+)
+"""Settings by which a computation is made smaller than the paper's."""
+
+
+def finish(table: Table, plan: Plan) -> Table:
+    """The table with its caption, the legend of the marks that occur, average ranks and the list of what is
+    missing.
+    """
+    entries = [entry for entry in table.entries if entry.cell.runs]
+    outcomes = [row.outcome for entry in entries for row in entry.observations if row.outcome is not None]
+    sentences = [
+        _spread(table, plan),
+        _selection(table),
+        _profile(table, entries),
+        _published(entries),
+        *_limits(entries, outcomes),
+        *_origin(outcomes),
+    ]
+    used = {mark for entry in table.entries for mark in entry.marks}
+    return replace(
+        table,
+        caption=tuple(sentence for sentence in sentences if sentence),
+        legend=tuple((mark, text) for mark, text in MARKS.items() if mark in used),
+        ranks=_ranks(entries),
+        missing=_missing(entries),
+    )
+
+
+def _spread(table: Table, plan: Plan) -> str:
+    name, higher = METRICS[table.metric]
+    seeds = plan.spec.seeds if plan.cells else ()
+    planned = sorted({run.seed for cell in plan.cells for run in cell.runs}) or list(seeds)
+    listed = f"seed{'s' * (len(planned) != 1)} {', '.join(map(str, planned))}"
+    better = "" if higher else " (lower is better)"
+    if len(planned) < 2:
+        return f"{name}{better} of one run ({listed}): nothing is known about the spread over seeds."
+    some = any(entry.n and not entry.complete for entry in table.entries)
+    partial = "; (k/n): only k of the n seeds are done" if some else ""
+    spread = f"mean ± sample standard deviation (ddof 1) over n = {len(planned)} {listed}"
+    return f"{name}{better}, {spread}{partial}."
+
+
+def _selection(table: Table) -> str:
+    told = "; ".join(f"{name}, {SELECTIONS.get(name, name)}" for name in table.selections)
+    return f"Scored checkpoint: {told}." if told else ""
+
+
+def _profile(table: Table, entries: list[Entry]) -> str:
+    """The profile, and each compute setting that differs from the paper's (given in brackets)."""
+    axes = {*table.row_axes, *table.column_axes}
+    smaller: dict[str, dict[tuple[Any, Any], None]] = {}
+    for entry in entries:
+        paper = _defaults(entry.cell.method, entry.cell.dataset)
+        for name in COMPUTE:
+            value = entry.cell.settings.get(name)
+            if name not in axes and name in paper and value is not None and value != paper[name]:
+                smaller.setdefault(name, {})[value, paper[name]] = None
+    told = "; ".join(
+        f"{name} " + ", ".join(f"{value} ({_or_all(usual)})" for value, usual in pairs)
+        for name, pairs in smaller.items()
+    )
+    if not told:
+        return f"Profile {table.profile}."
+    return f"Profile {table.profile}, NOT the paper's full computation (in brackets the paper's): {told}."
+
+
+def _or_all(value: Any) -> str:
+    return "all" if value is None else str(value)
+
+
+def _defaults(method: str, dataset: str) -> dict[str, Any]:
+    """What the settings are when nobody asks for anything: the paper's."""
+    try:
+        info, data = registry.method(method), registry.dataset(dataset)
+    except (registry.UnknownNameError, ValueError):
+        return {}
+    fields = {name: field.default for name, field in fields_of(info.training({}))}
+    fields |= {f"score.{name}": field.default for name, field in fields_of(info.scoring)}
+    return fields | {"data.size": data.size, "data.max_train": None}
+
+
+def _published(entries: list[Entry]) -> str:
+    sources = sorted({entry.source for entry in entries if entry.published is not None})
+    if not sources:
+        return ""
+    return f"In brackets the published value ({', '.join(sources)}) and ours minus it."
+
+
+def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
+    seeds = max((len(entry.seeds) for entry in entries), default=0)
+    if seeds > 1 and any(entry.cell.settings.get("diffusion.seed") == "shared" for entry in entries):
+        yield "The seeds of a cell share one diffusion model, so its own variance is not in the spread."
+    names = {entry.cell.dataset for entry in entries if _is_stand_in(entry.cell.dataset)}
+    names |= {str(outcome.data.get("name")) for outcome in outcomes if outcome.data.get("stand_in")}
+    if names:
+        yield f"STAND-IN DATA, generated and not medical images: {', '.join(sorted(names))}."
+
+
+def _is_stand_in(dataset: str) -> bool:
+    try:
+        return registry.dataset(dataset).stand_in
+    except (registry.UnknownNameError, ValueError):
+        return False
+
+
+def _origin(outcomes: list[Outcome]) -> Iterable[str]:
+    """Data digests, devices and versions, revisions and dates of everything that went into the table."""
+    if not outcomes:
+        yield "Nothing has been computed yet."
+        return
+    digests: dict[str, dict[str, None]] = {}
+    for outcome in outcomes:
+        digests.setdefault(outcome.dataset, {})[str(outcome.data.get("digest", "unknown"))[:12]] = None
+    told = "; ".join(f"{name} {', '.join(found)}" for name, found in digests.items())
+    yield f"Data (content digest): {told}."
+    yield f"Computed on {_listed(_machine(outcome.environment) for outcome in outcomes)}."
+    revisions = _listed(_revision(outcome.environment) for outcome in outcomes)
+    dates = sorted(outcome.finished[:10] for outcome in outcomes)
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    yield f"Revision {revisions}; finished {when}."
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    threads = environment.get("threads")
+    counted = f", {threads} thread{'s' * (threads != 1)}" if threads else ""
+    device, torch = (environment.get(name) or f"unknown {name}" for name in ("device", "torch"))
+    return f"{device} (torch {torch}{counted})"
+
+
+def _revision(environment: Mapping[str, Any]) -> str:
+    revision = str(environment.get("revision") or "unknown")[:10]
+    return f"{revision} with local changes" if environment.get("dirty") else revision
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))
+
+
+def _ranks(entries: list[Entry]) -> tuple[tuple[str, float], ...]:
+    """Average rank over the tasks, for those ranked in all of them; empty with one task or one contender."""
+    tasks = {entry.compared for entry in entries}
+    placed: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry.rank is not None:
+            placed.setdefault(contender(entry), []).append(entry.rank)
+    full = {name: sum(ranks) / len(ranks) for name, ranks in placed.items() if len(ranks) == len(tasks)}
+    if len(tasks) < 2 or len(full) < 2:
+        return ()
+    return tuple(sorted(full.items(), key=lambda pair: pair[1]))
+
+
+def contender(entry: Entry) -> str:
+    """The cell's labels without the axes that name the task."""
+    return ", ".join(
+        t for axis, t in entry.cell.labels.items() if axis not in ("dataset", "data.normal_class")
+    )
+
+
+def _missing(entries: list[Entry]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Why there is no value: reason -> the cells (with seeds, where others are done)."""
+    reasons: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        absent: dict[str, list[int]] = {}
+        for row in entry.observations:
+            if row.outcome is None:
+                absent.setdefault(_reason(row.state, row.reason), []).append(row.run.seed)
+        for reason, seeds in absent.items():
+            name = ", ".join(label for label in entry.cell.labels.values() if label != AVERAGE)
+            some = "" if len(seeds) == len(entry.seeds) else f" (seed {', '.join(map(str, seeds))})"
+            reasons.setdefault(reason, {})[f"{name}{some}"] = None
+    return tuple((reason, tuple(cells)) for reason, cells in reasons.items())
+
+
+def _reason(state: str, reason: str) -> str:
+    if not reason:
+        return state
+    fresh = reason in ("new", "missing seed") or reason.startswith("settings changed")
+    return "not run yet" if fresh else reason

@@ -1,0 +1,187 @@
+"""The cells of a table as numbers: mean, sample standard deviation, marks, published value, rank.
+
+Honesty is decided here, not in the renderers: which cells are complete, which carry a mark, what may be
+compared. A cell never averages over different data: of several content digests only the newest outcome's
+counts, and the cell is marked.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from suite.plan import Cell
+from suite.tables import published as literature
+from suite.tables.frame import Observation
+
+if TYPE_CHECKING:
+    from suite.plan import Plan
+
+AVERAGE = "average"
+FAILED, STALE, MIXED = "†", "‡", "§"
+MARKS: Mapping[str, str] = {
+    FAILED: "a run of this cell failed",
+    STALE: "computed by another version of the source, or on other data, than what is here now",
+    MIXED: "the runs of this cell differ in device, torch version or data",
+}
+METRICS: Mapping[str, tuple[str, bool]] = {
+    "auroc": ("AUROC", True),
+    "aupr": ("AUPR", True),
+    "fpr95": ("false positive rate at 95 % true positives", False),
+}
+"""Name in a caption and whether higher is better."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell. ``values``: seed -> metric of the finished runs that count; ``seeds``: those the spec asks
+    for.
+
+    ``dataset`` and ``compared``: cells with equal ``compared`` are measured on the same task, so that one of
+    them may be called the best. ``difference``: ours minus the published mean.
+    """
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    values: Mapping[int, float]
+    observations: tuple[Observation, ...]
+    compared: tuple[Any, ...]
+    marks: tuple[str, ...] = ()
+    published: literature.Value | None = None
+    source: str = ""
+    best: bool = False
+    rank: float | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def complete(self) -> bool:
+        return self.n == len(self.seeds) and self.n > 0
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation (ddof 1); None with fewer than two seeds."""
+        return statistics.stdev(self.values.values()) if self.n > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        if self.mean is None or self.published is None or self.published.mean is None:
+            return None
+        return self.mean - self.published.mean
+
+
+def selection_of(cell: Cell) -> str:
+    return str(cell.runs[0].evaluation.get("selection", "last")) if cell.runs else "last"
+
+
+def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
+    """The cell's numbers, its marks and what was published for it."""
+    metric = plan.spec.table.metric
+    done = [row for row in rows if row.outcome is not None]
+    kept = _same_data(done)
+    marks = [FAILED] * any(row.failed for row in rows) + [STALE] * any(row.stale for row in kept)
+    marks += [MIXED] * (len(kept) < len(done) or _mixed(kept))
+    source = literature.table(plan.spec.table.published) if plan.spec.table.published else None
+    found = (
+        source.find(cell.method, cell.dataset, cell.settings) if source and source.metric == metric else None
+    )
+    return Entry(
+        cell=cell,
+        seeds=tuple(run.seed for run in cell.runs),
+        values={row.run.seed: float(row.outcome.metrics[metric]) for row in kept if row.outcome is not None},
+        observations=tuple(rows),
+        compared=(cell.dataset, _hashable(cell.settings.get("data.normal_class"))),
+        marks=tuple(marks),
+        published=found,
+        source=source.source if source else "",
+    )
+
+
+def _same_data(rows: list[Observation]) -> list[Observation]:
+    """The outcomes on the data that the newest one saw."""
+    outcomes = [(row, row.outcome) for row in rows if row.outcome is not None]
+    if not outcomes:
+        return []
+    newest = max((outcome for _, outcome in outcomes), key=lambda outcome: outcome.finished)
+    return [row for row, outcome in outcomes if outcome.data.get("digest") == newest.data.get("digest")]
+
+
+def _mixed(rows: list[Observation]) -> bool:
+    kinds = {(o.environment.get("device"), o.environment.get("torch")) for row in rows if (o := row.outcome)}
+    return len(kinds) > 1
+
+
+def averages(plan: Plan, entries: list[Entry], axis: str) -> list[Entry]:
+    """For all cells that share everything but ``axis``: seed by seed the mean over it, where every cell has
+    the seed.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Entry]] = {}
+    for entry in entries:
+        rest = tuple((name, label) for name, label in entry.cell.labels.items() if name != axis)
+        groups.setdefault(rest, []).append(entry)
+    return [_average(plan, dict(rest), members, axis) for rest, members in groups.items()]
+
+
+def _average(plan: Plan, labels: dict[str, str], members: list[Entry], axis: str) -> Entry:
+    first = members[0]
+    shared = {
+        name: value
+        for name, value in first.cell.settings.items()
+        if all(member.cell.settings.get(name) == value for member in members)
+    }
+    datasets = {member.cell.dataset for member in members}
+    dataset = first.cell.dataset if len(datasets) == 1 else AVERAGE
+    seeds = tuple(dict.fromkeys(seed for member in members for seed in member.seeds))
+    values = {
+        seed: statistics.fmean(member.values[seed] for member in members)
+        for seed in seeds
+        if all(seed in member.values for member in members)
+    }
+    source = literature.table(plan.spec.table.published) if plan.spec.table.published else None
+    found = source.find_average(axis, first.cell.method, dataset, shared) if source else None
+    return Entry(
+        cell=Cell(labels | {axis: AVERAGE}, {}, first.cell.method, dataset, shared, ()),
+        seeds=seeds,
+        values=values,
+        observations=(),
+        compared=(AVERAGE, axis, dataset),
+        marks=tuple(mark for mark in MARKS if any(mark in member.marks for member in members)),
+        published=found,
+        source=source.source if source else "",
+    )
+
+
+def ranked(entries: list[Entry], higher: bool) -> list[Entry]:
+    """Rank and bold among the complete cells of each task; equal as printed is equal, and shares the mean
+    rank.
+    """
+    tasks: dict[tuple[Any, ...], list[float]] = {}
+    for entry in entries:
+        if entry.complete and entry.mean is not None:
+            tasks.setdefault(entry.compared, []).append(_printed(entry.mean, higher))
+    placed = []
+    for entry in entries:
+        others = tasks.get(entry.compared, [])
+        if entry.complete and entry.mean is not None and len(others) > 1:
+            own = _printed(entry.mean, higher)
+            above, equal = sum(other > own for other in others), others.count(own)
+            placed.append(replace(entry, best=above == 0, rank=above + (equal + 1) / 2))
+        else:
+            placed.append(entry)
+    return placed
+
+
+def _printed(mean: float, higher: bool) -> float:
+    return round(mean, 3) if higher else -round(mean, 3)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,240 @@
+"""A table as Markdown, as LaTeX (booktabs) and for a terminal (rich).
+
+The templates in ``reports/templates`` write every value escaped for their format; what is markup already is
+wrapped in :class:`Raw` by the functions here. Beside each value stand the published one and the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from suite import resources
+from suite.tables import escape, text
+from suite.tables.cells import METRICS, Entry
+from suite.tables.table import Row, Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PLAIN_AXES = ("case", "dataset", "method")
+"""Axes whose labels speak for themselves; a label of another axis stands behind the axis's name."""
+
+
+class Raw(str):
+    """Text that is markup of the output format already and is written as it stands."""
+
+
+def markdown(table: Table) -> str:
+    """GitHub-flavoured Markdown: heading, one pipe table, caption, legend, average ranks, footnotes, what is
+    missing.
+    """
+    names = [axis_name(axis) for axis in table.row_axes]
+    header = [*names, *(column_name(table, column) for column in table.columns), *table.extra]
+    body: list[list[str]] = []
+    for group, rows in groupby(table.rows, key=lambda row: row.group):
+        if group:
+            body.append([Raw(f"**{escape.markdown(group)}**"), *[""] * (len(header) - 1)])
+        for row in rows:
+            cells = (_markdown_cell(entry) for entry in row.entries)
+            body.append([*row.labels, *cells, *map(text.extra, row.extra)])
+    template = _environment("markdown").get_template("table.md.jinja")
+    return template.render(table=table, heading=heading(table), header=header, body=body, text=text)
+
+
+def _markdown_cell(entry: Entry | None) -> str:
+    shown = escape.markdown(text.value(entry))
+    if entry is not None and entry.best:
+        shown = f"**{shown}**"
+    beside = text.beside(entry)
+    return Raw(f"{shown}{text.marks(entry)}" + (f" ({escape.markdown(beside)})" if beside else ""))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row of a LaTeX tabular; ``rules``: cmidrules below it; ``rule_above``: a midrule before it."""
+
+    cells: list[str]
+    rules: tuple[str, ...] = ()
+    rule_above: bool = False
+
+
+def latex(table: Table) -> str:
+    r"""A ``table`` environment to be read by ``\input``; a small second line under each row holds the
+    published values.
+    """
+    template = _environment("latex").get_template("table.tex.jinja")
+    marked = "; ".join(f"{mark} {meaning}" for mark, meaning in table.legend)
+    ranks = ", ".join(f"{name} {text.rank(rank)}" for name, rank in table.ranks)
+    notes = [f"{marked}."] * bool(marked)
+    notes += [f"Average rank over the tasks (complete cells only): {ranks}."] * bool(ranks)
+    return template.render(
+        table=table,
+        heading=heading(table),
+        label=re.sub(
+            r"[^A-Za-z0-9]+", "-", f"{table.name}-{table.profile}-{'-'.join(table.selections)}"
+        ).strip("-"),
+        header=_latex_header(table),
+        body=list(_latex_body(table)),
+        notes=[*notes, *table.footnotes],
+    )
+
+
+def _latex_header(table: Table) -> list[_Line]:
+    """One line for each column axis (and one for groups), equal neighbours joined under a rule."""
+    first = len(table.row_axes)
+    levels: list[list[tuple[str, ...]]] = []
+    if any(table.column_groups):
+        levels.append([(group,) for group in table.column_groups])
+    prefix: list[tuple[str, ...]] = [(group,) for group in table.column_groups]
+    for depth in range(max(1, len(table.column_axes))):
+        names = [_level_name(table, column, depth) for column in table.columns]
+        prefix = [(*above, name) for above, name in zip(prefix, names, strict=True)]
+        levels.append(list(prefix))
+    lines = []
+    for number, level in enumerate(levels, start=1):
+        last = number == len(levels)
+        cells = [escape.latex(axis_name(axis)) if last else "" for axis in table.row_axes]
+        rules, start = [], first + 1
+        for key, members in groupby(level):
+            span = len(list(members))
+            name = escape.latex(key[-1])
+            cells.append(name if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{name}}}")
+            if key[-1] and not last:
+                rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
+            start += span
+        cells += [escape.latex(name) if last else "" for name in table.extra]
+        lines.append(_Line([Raw(cell) for cell in cells], tuple(rules)))
+    return lines
+
+
+def _level_name(table: Table, column: tuple[str, ...], depth: int) -> str:
+    return _named(table.column_axes[depth], column[depth]) if column else METRICS[table.metric][0]
+
+
+def _latex_body(table: Table) -> Iterable[_Line]:
+    width = len(table.row_axes) + len(table.columns) + len(table.extra)
+    above: Row | None = None
+    for row in table.rows:
+        new_group = above is not None and row.group != above.group
+        if row.group and (above is None or new_group):
+            name = rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape.latex(row.group)}}}}}"
+            yield _Line([Raw(name)], rule_above=new_group)
+            new_group = False
+        outer = above is not None and len(row.labels) > 1 and row.labels[0] != above.labels[0]
+        same = len(row.labels) > 1 and above is not None and not outer and not new_group
+        labels = ["" if same and number == 0 else label for number, label in enumerate(row.labels)]
+        values = [Raw(_latex_cell(entry)) for entry in row.entries]
+        yield _Line([*labels, *values, *map(text.extra, row.extra)], rule_above=new_group or outer)
+        beside = [text.beside(entry) for entry in row.entries]
+        if any(beside):
+            small = [Raw(rf"\footnotesize {escape.latex(one)}") if one else Raw("") for one in beside]
+            yield _Line([*[""] * len(row.labels), *small, *[""] * len(row.extra)])
+        above = row
+
+
+def _latex_cell(entry: Entry | None) -> str:
+    shown = escape.latex(text.value(entry))
+    if entry is not None and entry.best:
+        shown = rf"\textbf{{{shown}}}"
+    return shown + escape.latex(text.marks(entry))
+
+
+def terminal(table: Table) -> RenderableType:
+    """For ``rich.print``: the published value under each of ours, in dim letters; nothing in it is read as
+    markup.
+    """
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(title=Text(escape.clean(heading(table)), style="bold"), title_justify="left")
+    for axis in table.row_axes:
+        shown.add_column(Text(escape.clean(axis_name(axis))))
+    for name in (*(column_name(table, column) for column in table.columns), *table.extra):
+        shown.add_column(Text(escape.clean(name)), justify="right")
+    for group, rows in groupby(table.rows, key=lambda row: row.group):
+        if group:
+            shown.add_section()
+            shown.add_row(Text(escape.clean(group), style="italic"))
+        for row in rows:
+            labels = [Text(escape.clean(label)) for label in row.labels]
+            cells = [_terminal_cell(entry) for entry in row.entries]
+            shown.add_row(*labels, *cells, *(Text(text.extra(value)) for value in row.extra))
+    below = [Text(escape.clean(" ".join(table.caption)), style="dim")]
+    below += [Text(escape.clean(f"{mark} {meaning}"), style="dim") for mark, meaning in table.legend]
+    below += [Text(escape.clean(note), style="dim") for note in table.footnotes]
+    below += [
+        Text(escape.clean(f"-- {reason}: {'; '.join(cells)}"), style="yellow")
+        for reason, cells in table.missing
+    ]
+    return Group(shown, *below)
+
+
+def _terminal_cell(entry: Entry | None) -> Any:
+    from rich.text import Text
+
+    cell = Text(text.value(entry), style="bold" if entry is not None and entry.best else "")
+    cell.append(text.marks(entry), style="red")
+    if beside := text.beside(entry):
+        cell.append(f"\n{beside}", style="not bold dim")
+    return cell
+
+
+def heading(table: Table) -> str:
+    return table.title
+
+
+def axis_name(axis: str) -> str:
+    """How an axis is called above its labels."""
+    return {"case": "", "dataset": "data set", "data.normal_class": "normal class"}.get(axis, axis)
+
+
+def column_name(table: Table, column: tuple[str, ...]) -> str:
+    """A column's labels in one line, outermost first; with no column axis the metric's name."""
+    if not column:
+        return METRICS[table.metric][0]
+    return ", ".join(_named(axis, label) for axis, label in zip(table.column_axes, column, strict=True))
+
+
+def _named(axis: str, label: str) -> str:
+    return label if axis in PLAIN_AXES else f"{axis_name(axis)} {label}"
+
+
+@cache
+def _environment(kind: str) -> jinja2.Environment:
+    """Templates whose values are escaped on writing; LaTeX templates use other delimiters, braces being its
+    own.
+    """
+    escapes: dict[str, Callable[[object], str]] = {"markdown": escape.markdown, "latex": escape.latex}
+    escaped = escapes[kind]
+    latex_marks: dict[str, Any] = {
+        "block_start_string": "<%",
+        "block_end_string": "%>",
+        "variable_start_string": "<<",
+        "variable_end_string": ">>",
+        "comment_start_string": "<#",
+        "comment_end_string": "#>",
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.shipped("reports/templates")),
+        finalize=lambda value: value if isinstance(value, Raw) else escaped(value),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **(latex_marks if kind == "latex" else {}),
+    )
+    environment.globals |= {"raw": Raw, "plain": lambda value: Raw(escape.clean(value))}
+    environment.filters["join"] = lambda values, between="": Raw(
+        str(between if isinstance(between, Raw) else escaped(between) or between).join(
+            str(value) if isinstance(value, Raw) else escaped(value) for value in values
+        )
+    )
+    return environment

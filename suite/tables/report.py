@@ -1,0 +1,76 @@
+"""Reports: every plan's tables as files, made from the store alone (no MLflow, no data needed).
+
+One file a spec and profile and format, ``<spec>[-<profile>].md``, ``.tex`` (to be read by ``\\input``) and a
+tidy ``.csv`` with one row for each run; a spec whose cells are scored at several checkpoints gets one table
+for each.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite import files
+from suite.plan import assess
+from suite.tables import render
+from suite.tables.frame import frame
+from suite.tables.table import Table, build, selections
+
+if TYPE_CHECKING:
+    from suite.plan import Assessment, Plan
+    from suite.store import Store
+
+FORMATS = ("md", "tex", "csv")
+_RENDERERS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "tex": render.latex}
+
+
+def tables(
+    plan: Plan,
+    store: Store,
+    *,
+    data_root: Path | None = None,
+    assessments: Sequence[Assessment] | None = None,
+) -> list[Table]:
+    """The plan's tables: one, or one a checkpoint scored unless ``selection`` is an axis of the table."""
+    judged = assess(plan, store, data_root=data_root) if assessments is None else assessments
+    asked = selections(plan)
+    axes = (*plan.spec.table.rows, *plan.spec.table.columns)
+    if len(asked) < 2 or "selection" in axes:
+        return [build(plan, store, assessments=judged)]
+    built = [build(plan, store, selection=one, assessments=judged) for one in asked]
+    return [replace(table, title=f"{table.title} ({one})") for table, one in zip(built, asked, strict=True)]
+
+
+def report(
+    plans: Iterable[Plan],
+    store: Store,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    data_root: Path | None = None,
+) -> list[Path]:
+    """Write the plans' tables into ``out`` and return the files. ValueError for an unknown format."""
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
+    written = []
+    for plan in plans:
+        judged = assess(plan, store, data_root=data_root)
+        made = tables(plan, store, assessments=judged)
+        for name in formats:
+            path = out / f"{stem(plan)}.{name}"
+            if name == "csv":
+                buffer = io.StringIO()
+                frame(plan, store, assessments=judged).to_csv(buffer, index=False)
+                files.write_text(path, buffer.getvalue())
+            else:
+                files.write_text(path, "\n".join(_RENDERERS[name](table) for table in made))
+            written.append(path)
+    return written
+
+
+def stem(plan: Plan) -> str:
+    """The name of a plan's files: the spec's, with the profile unless it is the paper's."""
+    return plan.spec.name if plan.profile in (None, "", "paper") else f"{plan.spec.name}-{plan.profile}"
