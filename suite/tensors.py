@@ -29,7 +29,9 @@ def write_torch(path: Path, content: Mapping[str, Any]) -> None:
 def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state with its matrices and kernels in half precision; vectors (biases, norms, statistics) stay as they are."""
     return {
-        name: value.detach().cpu().half() if value.is_floating_point() and value.ndim > 1 else value.detach().cpu()
+        name: value.detach().cpu().half()
+        if value.is_floating_point() and value.ndim > 1
+        else value.detach().cpu()
         for name, value in state.items()
     }
 

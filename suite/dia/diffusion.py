@@ -59,16 +59,22 @@ def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiff
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "diffusion", "init"))
         return PaperDiffusion(
-            Unet(dim=settings.dim, dim_mults=MULTIPLIERS, channels=channels, flash_attn=False), size, settings.loss
+            Unet(dim=settings.dim, dim_mults=MULTIPLIERS, channels=channels, flash_attn=False),
+            size,
+            settings.loss,
         )
 
 
 class _Trainer:
     """Everything that changes while the model trains, so that a checkpoint can hold it."""
 
-    def __init__(self, images: Tensor, settings: Diffusion, size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, images: Tensor, settings: Diffusion, size: int, seed: int, device: torch.device
+    ) -> None:
         self.images, self.settings, self.device = images, settings, device
-        self.model = build(images.shape[1], size, settings, seed).to(device, memory_format=torch.channels_last)
+        self.model = build(images.shape[1], size, settings, seed).to(
+            device, memory_format=torch.channels_last
+        )
         self.parameters = list(self.model.model.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, betas=(0.9, 0.99), fused=True)
@@ -229,7 +235,8 @@ def variance_between(images: Tensor, predict: Predict, alphas_cumprod: Tensor) -
     result = {"0": float(images.var(dim=0).mean())}
     for step in SIGN_STEPS:
         hats = [
-            (dissolve(x * 2 - 1, torch.full((len(x),), step, device=x.device), predict, alphas_cumprod) + 1) / 2
+            (dissolve(x * 2 - 1, torch.full((len(x),), step, device=x.device), predict, alphas_cumprod) + 1)
+            / 2
             for x in images.split(64)
         ]
         result[str(step)] = float(torch.cat(hats).var(dim=0).mean())

@@ -72,7 +72,9 @@ class DiffusionDissolver:
 
     draws = True
 
-    def __init__(self, predict: Predict, alphas_cumprod: Tensor, steps: tuple[int, int], size: int, unit: bool) -> None:
+    def __init__(
+        self, predict: Predict, alphas_cumprod: Tensor, steps: tuple[int, int], size: int, unit: bool
+    ) -> None:
         self.predict, self.alphas_cumprod = predict, alphas_cumprod
         self.low, self.high = steps
         self.size, self.unit = size, unit
@@ -91,7 +93,9 @@ class DiffusionDissolver:
         """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
         small = to_resolution(x, self.size)
         if self.unit:
-            return from_resolution(dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1), x.shape[-1])
+            return from_resolution(
+                dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1), x.shape[-1]
+            )
         hat = dissolve(small * 2 - 1, t, self.predict, self.alphas_cumprod)
         return from_resolution((hat + 1) / 2, x.shape[-1])
 

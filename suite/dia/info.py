@@ -17,7 +17,9 @@ TIMESTEPS = 1000
 def _ordered(steps: tuple[int, int]) -> tuple[int, int]:
     low, high = steps
     if not 1 <= low <= high < TIMESTEPS:
-        raise ValueError(f"a step range is [low, high] with 1 <= low <= high < {TIMESTEPS}, not [{low}, {high}]")
+        raise ValueError(
+            f"a step range is [low, high] with 1 <= low <= high < {TIMESTEPS}, not [{low}, {high}]"
+        )
     return steps
 
 

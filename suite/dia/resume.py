@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 from suite.detector import Context
 from suite.tensors import read_torch, write_torch
 
@@ -33,7 +32,9 @@ class Checkpoint:
             return False
         try:
             state = read_torch(self.path, self.context.device)
-        except Exception:  # whatever a truncated file raises: it cannot be used, and no work but its own is lost
+        except (
+            Exception
+        ):  # whatever a truncated file raises: it cannot be used, and no work but its own is lost
             self.path.unlink(missing_ok=True)
             return False
         self.restore(state)
