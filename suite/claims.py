@@ -126,7 +126,7 @@ def machine() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process of this machine started, in a form that only serves to compare; empty when it is gone."""
+    """When a process of this machine started, as text that only serves to compare; empty when it is gone."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 
 class FileFault(Exception):  # noqa: N818 - says what is wrong with a file, for a warning or a healing
-    """A file that is there but cannot be what it should be. The message is one line and starts with the path."""
+    """A file that is there but is not what it should be. The message is one line and starts with the path."""
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@ results.
 
 ::
 
-    <store>/runs/<train12>/       settings.json claim.json fit.json weights.pt checkpoints/ metrics.jsonl log.txt ...
+    <store>/runs/<train12>/       settings.json claim.json metrics.jsonl log.txt checkpoints/ weights.pt fit.json
     <store>/runs/<train12>/eval/<eval12>/   scores.npz, then outcome.json: the run is done
     <store>/artefacts/<kind>/<key12>/       ..., then done.json: the artefact is done
 
@@ -42,14 +42,10 @@ StateName = Literal["running", "done", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class State:
-    """What the disk says about a run; ``name`` is None when it says nothing.
-
-    ``passing``: the failure lay in the surroundings (a full disk), so that trying again makes sense.
-    """
+    """What the disk says about a run; ``name`` is None when it says nothing."""
 
     name: StateName | None
     reason: str = ""
-    passing: bool = False
 
 
 class Store:
@@ -91,18 +87,20 @@ class Store:
         for place in (self.eval_folder(run.train_key, run.eval_key), folder):
             noted = files.peek_json(place / "state.json")
             if (name := noted.get("state")) in ("failed", "interrupted"):
-                return State(name, str(noted.get("reason", "")), bool(noted.get("passing", False)))
+                return State(name, str(noted.get("reason", "")))
         return State(None)
 
-    def fail(
-        self, run: Run, reason: str, *, stage: Stage, state: StateName = "failed", passing: bool = False
-    ) -> None:
-        """Note that a run failed or was interrupted. A failed fit stands for all its evaluations."""
+    def fail(self, run: Run, reason: str, *, stage: Stage, state: StateName = "failed") -> None:
+        """Note that a run failed or was interrupted. What befalls a fit befalls all its evaluations.
+
+        ``interrupted`` is also for what lies in the surroundings (a full disk): the next command tries again.
+        """
         place = self.run_folder(run.train_key)
         if stage == "score":
             place = self.eval_folder(run.train_key, run.eval_key)
-        note = {"state": state, "reason": reason, "stage": stage, "passing": passing, "time": now()}
-        files.write_json(place / "state.json", note)
+        files.write_json(
+            place / "state.json", {"state": state, "reason": reason, "stage": stage, "time": now()}
+        )
 
     def clear(self, run: Run) -> None:
         """Forget a failure or an interruption, so that the run is tried afresh (checkpoints stay)."""
