@@ -1,7 +1,7 @@
 """The one interface that every method implements, and the context that a run hands to it.
 
-Images are ``uint8`` arrays N x C x H x W (C is 1 or 3), usually memory-mapped; a method scales them itself. A method
-knows nothing of specs, stores, MLflow or tables.
+Images are ``uint8`` arrays N x C x H x W (C is 1 or 3), usually memory-mapped; a method scales them itself. A
+method knows nothing of specs, stores, MLflow or tables.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class Context:
     """What a method may use while it fits or scores.
 
     ``artefacts`` maps an artefact's kind to its folder. ``train`` holds the training images when scoring.
-    ``folder`` is where checkpoints may be written (None: nowhere). ``progress(done, total, metrics)`` is cheap and may
-    be called every step. ``snapshot(step, total, detector)`` keeps a candidate for ``best_val`` and ``best_test``; the
-    method calls it at the end of each of ``snapshots`` equal parts of training, and nothing it does reaches the method.
+    ``folder`` is where checkpoints may be written (None: nowhere). ``progress(done, total, metrics)`` is
+    cheap and may be called every step. ``snapshot(step, total, detector)`` keeps a candidate for ``best_val``
+    and ``best_test``; the method calls it at the end of each of ``snapshots`` equal parts of training, and
+    nothing it does reaches the method.
     """
 
     device: torch.device
@@ -76,8 +77,9 @@ class Detector(Protocol):
     """An anomaly detector. Constructed as ``Method(training_settings, scoring_settings)``.
 
     ``fit`` sees normal images only (and the contamination a spec asks for), never a label or a test image.
-    ``score`` returns one float per image, higher = more anomalous; it may store named parts in ``context.parts``. A
-    score never depends on the other images of the batch. ``save`` and ``load`` use files without pickle.
+    ``score`` returns one float per image, higher = more anomalous; it may store named parts in
+    ``context.parts``. A score never depends on the other images of the batch. ``save`` and ``load`` use files
+    without pickle.
     """
 
     def __init__(self, training: Settings, scoring: Settings) -> None: ...

@@ -5,16 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
+from suite.assess import Assessment, assess
+from suite.options import check_only, check_seeds, check_sets
 from suite.registry import Need
+from suite.resolve import Acting, Point, Resolver, cell_faults, points
+from suite.settings import key_of
+from suite.spec import Profile, Spec, load_profile, resolve_profile
+from suite.vocabulary import SpecErrors, label_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A cell and a seed. ``train`` and ``evaluation`` are the payloads of the two keys (64 hex digits each)."""
+    """A cell and a seed. ``train`` and ``evaluation`` are the payloads of the keys (64 hex digits each).
+
+    ``dataset`` is the name as a spec gives it, by which :func:`suite.registry.dataset` finds it again; for
+    ``folder:PATH`` the name in the keys is a shorter one.
+    """
 
     method: str
     dataset: str
@@ -38,3 +51,106 @@ class Cell:
     dataset: str
     settings: Mapping[str, Any]
     runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a spec under one profile, in the spec's order. Runs that several cells share are the same
+    run.
+    """
+
+    spec: Spec
+    profile: str
+    cells: tuple[Cell, ...]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every outcome that the table needs, once."""
+        return _unique((run.eval_key, run) for cell in self.cells for run in cell.runs)
+
+    @cached_property
+    def fits(self) -> tuple[Run, ...]:
+        """One run for each training."""
+        return _unique((run.train_key, run) for run in self.runs)
+
+    @cached_property
+    def artefacts(self) -> tuple[Need, ...]:
+        """Every artefact that some run uses, once."""
+        return _unique(((need.kind, need.key), need) for run in self.fits for need in run.needs)
+
+
+def expand(
+    spec: Spec,
+    *,
+    profile: str | Profile | None = None,
+    sets: Mapping[str, Any] | None = None,
+    only: Mapping[str, Collection[str]] | None = None,
+    seeds: tuple[int, ...] | None = None,
+) -> Plan:
+    """All cells and runs of a spec. Raises :class:`suite.spec.SpecErrors`; touches nothing but the profile's
+    file.
+
+    ``profile``: the spec's own by default, else ``paper``. ``sets``: settings above all others, dotted or
+    nested; on an axis of the grid it leaves that one value. ``only``: keep the cells whose axis, setting,
+    method, data set or seed has one of these texts. ``seeds``: instead of the spec's.
+    """
+    if not isinstance(profile, Profile):
+        profile = load_profile(resolve_profile(profile or spec.profile), spec.path.parent)
+    flat = check_sets(sets or {})
+    wanted = check_only(only or {})
+    used = spec.seeds if seeds is None else check_seeds(seeds)
+    if faults := cell_faults(spec, profile, flat):
+        raise SpecErrors(f"{spec.path}: {fault}" for fault in faults)
+    if "seed" in wanted:
+        used = tuple(seed for seed in used if str(seed) in wanted["seed"])
+    resolve = Resolver()
+    cells = []
+    for point in points(spec, profile, flat):
+        acting = resolve(point.flat)
+        if used and _is_wanted(point, acting, wanted):
+            cells.append(_cell(point, acting, used))
+    return Plan(spec, profile.name, tuple(cells))
+
+
+def _cell(point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:
+    runs = tuple(_run(acting, seed) for seed in seeds)
+    return Cell(point.labels, point.values, acting.method.name, acting.named, acting.settings, runs)
+
+
+def _run(acting: Acting, seed: int) -> Run:
+    needs = acting.method.needs(acting.training, acting.data, seed)
+    train = {**acting.train, "seed": seed, "artefacts": {need.kind: need.key for need in needs}}
+    train_key = key_of(train)
+    evaluation = {**acting.evaluation, "train": train_key}
+    return Run(
+        method=acting.method.name,
+        dataset=acting.named,
+        seed=seed,
+        settings=acting.settings,
+        train=train,
+        evaluation=evaluation,
+        train_key=train_key,
+        eval_key=key_of(evaluation),
+        needs=needs,
+    )
+
+
+def _is_wanted(point: Point, acting: Acting, only: Mapping[str, Collection[str]]) -> bool:
+    for name, texts in only.items():
+        if name == "seed":
+            continue
+        identity = {"method": acting.method.name, "dataset": acting.named}
+        actual = point.values.get(name, identity.get(name, acting.settings.get(name)))
+        if label_of(actual) not in texts:
+            return False
+    return True
+
+
+def _unique(pairs: Iterable[tuple[Any, T]]) -> tuple[T, ...]:
+    found: dict[Any, T] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return tuple(found.values())
+
+
+__all__ = ["Assessment", "Cell", "Plan", "Run", "assess", "expand"]

@@ -1,7 +1,7 @@
 """What methods and data sets exist, as facts that need neither torch nor the data.
 
-A package adds a method by an entry point in the group ``dissolving_suite.methods`` that names a :class:`MethodInfo`,
-and a data set by one in ``dissolving_suite.datasets`` that names a :class:`DataInfo`.
+A package adds a method by an entry point in the group ``dissolving_suite.methods`` that names a
+:class:`MethodInfo`, and a data set by one in ``dissolving_suite.datasets`` that names a :class:`DataInfo`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Need:
     """An artefact that a run uses: its kind (a folder under ``artefacts/``) and what names it.
 
     ``identity`` is plain JSON; the artefact's key is the SHA-256 of ``{"kind", "version", "identity"}``.
-    ``make`` is ``package.module:function``, called as ``make(identity, dataset, context)`` where ``dataset`` is the
-    packed training data (:class:`suite.data.Pack`) and ``context`` a :class:`suite.detector.Context` whose folder the
-    files go to.
+    ``make`` is ``package.module:function``, called as ``make(identity, dataset, context)`` where ``dataset``
+    is the packed training data (:class:`suite.data.Pack`) and ``context`` a :class:`suite.detector.Context`
+    whose folder the files go to.
     """
 
     kind: str
@@ -49,10 +49,11 @@ def _no_needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[N
 class MethodInfo:
     """Torch-free facts about a method.
 
-    ``training(nested)`` returns the settings model that applies to these raw settings (a tagged union: DIA with the
-    Gaussian dissolver has no ``diffusion.*``); ``models`` lists all models it may return, for the vocabulary.
-    ``needs(training, data_identity, seed)`` names the artefacts. ``version`` changes when the method's meaning does.
-    ``implementation`` is ``package.module:Class`` of a :class:`suite.detector.Detector`.
+    ``training(nested)`` returns the settings model that applies to these raw settings (a tagged union: DIA
+    with the Gaussian dissolver has no ``diffusion.*``); ``models`` lists all models it may return, for the
+    vocabulary. ``needs(training, data_identity, seed)`` names the artefacts. ``version`` changes when the
+    method's meaning does. ``implementation`` is ``package.module:Class`` of a
+    :class:`suite.detector.Detector`.
     """
 
     name: str
@@ -74,11 +75,14 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Torch-free facts about a data set. ``source`` is ``package.module:function`` that packs it (see suite.data).
+    """Torch-free facts about a data set. ``source`` is ``package.module:function`` that packs it (see
+    suite.data).
 
-    ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can be packed
-    at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands in the keys.
-    ``validation`` tells whether the set has a validation split of its own.
+    ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can
+    be packed at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands
+    in the keys. ``validation`` tells whether the set has a validation split of its own. ``channels`` 0: as
+    the images turn out. ``origin`` is where a ``folder:PATH`` lies on this machine: provenance, never in a
+    key.
     """
 
     name: str
@@ -97,6 +101,7 @@ class DataInfo:
     faults: tuple[str, ...] = ()
     obtain: str = ""
     stand_in: bool = False
+    origin: str = ""
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def pack(self) -> Callable[..., Any]:
@@ -119,7 +124,9 @@ class UnknownNameError(KeyError):
 @cache
 def methods() -> dict[str, MethodInfo]:
     """All registered methods by name."""
-    return {p.name: p.load() for p in sorted(entry_points(group="dissolving_suite.methods"), key=lambda p: p.name)}
+    return {
+        p.name: p.load() for p in sorted(entry_points(group="dissolving_suite.methods"), key=lambda p: p.name)
+    }
 
 
 def method(name: str) -> MethodInfo:
@@ -132,7 +139,9 @@ def method(name: str) -> MethodInfo:
 
 @cache
 def datasets() -> dict[str, DataInfo]:
-    """The registered data sets by name (without other MedMNIST sets and ``folder:PATH``, which :func:`dataset` resolves)."""
+    """The registered data sets by name (without other MedMNIST sets and ``folder:PATH``, which
+    :func:`dataset` resolves).
+    """
     from suite.data import catalogue
 
     found = dict(catalogue.SHIPPED)
@@ -150,4 +159,15 @@ def dataset(name: str) -> DataInfo:
     return info
 
 
-__all__ = ["DataInfo", "MethodInfo", "Need", "NoSettings", "UnknownNameError", "canonical", "dataset", "datasets", "method", "methods"]
+__all__ = [
+    "DataInfo",
+    "MethodInfo",
+    "Need",
+    "NoSettings",
+    "UnknownNameError",
+    "canonical",
+    "dataset",
+    "datasets",
+    "method",
+    "methods",
+]

@@ -1,9 +1,9 @@
 """Settings: what a user may write in a spec, how it is checked, and how it becomes a key.
 
-A setting is a field of a frozen pydantic model, addressed by its dotted name (``train.batch``). Types are coerced only
-where no meaning is lost (``100.0`` is the integer 100; ``1`` is the float 1.0; text is never a number), so that equal
-settings have equal keys. A field that is added later declares a *neutral* value, at which it is left out of the key:
-old runs stay valid.
+A setting is a field of a frozen pydantic model, addressed by its dotted name (``train.batch``). Types are
+coerced only where no meaning is lost (``100.0`` is the integer 100; ``1`` is the float 1.0; text is never a
+number), so that equal settings have equal keys. A field that is added later declares a *neutral* value, at
+which it is left out of the key: old runs stay valid.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,13 +33,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
-    def parse(cls, nested: Mapping[str, Any]) -> Settings:
-        """Validate a nested mapping as it comes from TOML (lists stand for tuples); raises pydantic.ValidationError."""
+    def parse(cls, nested: Mapping[str, Any]) -> Self:
+        """Validate a nested mapping as it comes from TOML (lists stand for tuples); raises
+        pydantic.ValidationError.
+        """
         return cls.model_validate_json(json.dumps(nested))
 
 
 def setting(default: Any, /, *, neutral: Any = ..., **constraints: Any) -> Any:
-    """A field with a default; ``neutral`` is the value at which it is left out of the key (only for fields added later)."""
+    """A field with a default; ``neutral`` is the value at which it is left out of the key (only for fields
+    added later).
+    """
     extra = {} if neutral is ... else {"neutral": neutral}
     return Field(default=default, json_schema_extra=extra, validate_default=True, **constraints)
 
@@ -64,7 +68,9 @@ def key_of(payload: Mapping[str, Any]) -> str:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"train.batch": 32}`` as ``{"train": {"batch": 32}}``; nested values stay (and merge). ValueError on a clash."""
+    """``{"train.batch": 32}`` as ``{"train": {"batch": 32}}``; nested values stay (and merge). ValueError on
+    a clash.
+    """
     nested: dict[str, Any] = {}
     for name, value in flatten(flat).items():
         *parents, leaf = name.split(".")
@@ -107,7 +113,8 @@ def prune(model: type[Settings], nested: Mapping[str, Any]) -> dict[str, Any]:
         if name not in nested:
             continue
         inner = _settings_class(field.annotation)
-        kept[name] = prune(inner, nested[name]) if inner and isinstance(nested[name], Mapping) else nested[name]
+        value = nested[name]
+        kept[name] = prune(inner, value) if inner and isinstance(value, Mapping) else value
     return kept
 
 

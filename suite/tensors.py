@@ -13,7 +13,9 @@ from torch import Tensor
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
-    """``torch.save`` to a temporary file beside ``path``, then a rename: a reader sees the old file or the new one."""
+    """``torch.save`` to a temporary file beside ``path``, then a rename: a reader sees the old file or the
+    new one.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -27,7 +29,9 @@ def write_torch(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state with its matrices and kernels in half precision; vectors (biases, norms, statistics) stay as they are."""
+    """A state with its matrices and kernels in half precision; vectors (biases, norms, statistics) stay as
+    they are.
+    """
     return {
         name: value.detach().cpu().half()
         if value.is_floating_point() and value.ndim > 1

@@ -16,8 +16,9 @@ SPLIT_SEED = 0
 class DataSettings(Settings):
     """``data.*`` of a spec. ``size`` and ``normal_class`` default to the data set's own.
 
-    ``split``: ``paper`` as published, ``clean`` without exact duplicates. ``contamination``: the proportion of the
-    training set that is anomalous (Table 10). ``max_train``: at most this many training images, drawn by the split seed.
+    ``split``: ``paper`` as published, ``clean`` without exact duplicates. ``contamination``: the proportion
+    of the training set that is anomalous (Table 10). ``max_train``: at most this many training images, drawn
+    by the split seed.
     """
 
     size: Annotated[Int, Field(ge=8, le=1024)] | None = setting(None)
@@ -30,7 +31,8 @@ class DataSettings(Settings):
 def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: bool = False) -> dict[str, Any]:
     """The data part of a train key: plain JSON, known without the data. Neutral entries are left out.
 
-    ``cut_validation``: a validation split is cut from the training set because the set has none and one is asked for.
+    ``cut_validation``: a validation split is cut from the training set because the set has none and one is
+    asked for.
     """
     size = settings.size or info.size
     if info.sizes and size not in info.sizes:

@@ -1,4 +1,5 @@
-"""The feature-amplified NT-Xent loss (Eq. 6 to 9) and its target similarity matrix (Figures 3 and 6) as an object.
+"""The feature-amplified NT-Xent loss (Eq. 6 to 9) and its target similarity matrix (Figures 3 and 6) as an
+object.
 
 Rows and columns stand in blocks O, O', A (CSI: O, O'); within a block shift-major, r = k B + b.
 """
@@ -36,8 +37,9 @@ class Target:
 def target(design: Design, shifts: int, batch: int) -> Target:
     """The matrix for K shifts of B images.
 
-    ``csi``: two branches. ``a``: all new pairs are negatives. ``b``: an image and its own dissolved self under the same
-    shift are excluded. ``b_shift``: every pair of a dissolved and an undissolved image under the same shift is.
+    ``csi``: two branches. ``a``: all new pairs are negatives. ``b``: an image and its own dissolved self
+    under the same shift are excluded. ``b_shift``: every pair of a dissolved and an undissolved image under
+    the same shift is.
     """
     block = shifts * batch
     branches = 2 if design == "csi" else 3
@@ -62,7 +64,8 @@ def target(design: Design, shifts: int, batch: int) -> Target:
 def contrastive(z: Tensor, target: Target, tau: float, norm: Literal["rows", "eq7"] = "rows") -> Tensor:
     """L_con (Eq. 6, 7) of R x d projections; tau stands inside the exponential, which Eq. 6 prints amiss.
 
-    ``rows``: the sum over all anchors divided by the number of rows. ``eq7``: divided by the number of positive pairs too.
+    ``rows``: the sum over all anchors divided by the number of rows. ``eq7``: divided by the number of
+    positive pairs too.
     """
     z = F.normalize(z, dim=1)
     similarity = z[: target.anchors] @ z.T / tau

@@ -1,7 +1,9 @@
-"""The diffusion model whose single reverse steps dissolve images (Section 3.1; training as in supplement A.1).
+"""The diffusion model whose single reverse steps dissolve images (Section 3.1; training as in supplement
+A.1).
 
-The network and the noise schedule are denoising-diffusion-pytorch's. The paper's objective (L1 on the noise, cosine
-schedule) is no longer that library's default, so its loss is subclassed. Gray images are trained with one channel.
+The network and the noise schedule are denoising-diffusion-pytorch's. The paper's objective (L1 on the noise,
+cosine schedule) is no longer that library's default, so its loss is subclassed. Gray images are trained with
+one channel.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from suite.tensors import read_torch, write_torch
 MULTIPLIERS = (1, 2, 4, 8)
 CLIP_NORM = 1.0
 SIGN_STEPS = (1, 30, 50, 100, 130, 200, 330, 500, 700, 950)
-"""The steps at which the variance between dissolved images is recorded: it falls as different inputs become alike."""
+"""The steps at which the variance between dissolved images is recorded: it falls as different inputs become
+alike.
+"""
 
 
 class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
@@ -150,7 +154,9 @@ class _Trainer:
 
 
 def train(images: Tensor, settings: Diffusion, size: int, seed: int, context: Context) -> _Trainer:
-    """Train on N x C x size x size images in [0, 1]; goes on from ``resume.pt`` in the context's folder if one is there."""
+    """Train on N x C x size x size images in [0, 1]; goes on from ``resume.pt`` in the context's folder if
+    one is there.
+    """
     from suite.dia.resume import Checkpoint
 
     trainer = _Trainer(images, settings, size, seed, context.device)
@@ -166,7 +172,8 @@ def train(images: Tensor, settings: Diffusion, size: int, seed: int, context: Co
 
 
 def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, Any]:
-    """Make the artefact ``diffusion``: train, write ``model.pt`` and ``signs.json`` into the context's folder.
+    """Make the artefact ``diffusion``: train, write ``model.pt`` and ``signs.json`` into the context's
+    folder.
 
     ``identity`` as :func:`suite.dia.info.DIA`'s needs state it. Returns the facts for ``done.json``.
     """
@@ -228,7 +235,8 @@ def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Ten
 
 @torch.no_grad()
 def variance_between(images: Tensor, predict: Predict, alphas_cumprod: Tensor) -> dict[str, float]:
-    """Mean pixel variance between dissolved images (in [0, 1]) at each of :data:`SIGN_STEPS`: a label-free sign.
+    """Mean pixel variance between dissolved images (in [0, 1]) at each of :data:`SIGN_STEPS`: a label-free
+    sign.
 
     A good dissolver makes different images alike as t grows (Section 3.1).
     """
@@ -244,6 +252,8 @@ def variance_between(images: Tensor, predict: Predict, alphas_cumprod: Tensor) -
 
 
 def read_signs(folder: Path) -> dict[str, Any]:
-    """The label-free signs stored beside a model: its loss curve and the variance between dissolved images against t."""
+    """The label-free signs stored beside a model: its loss curve and the variance between dissolved images
+    against t.
+    """
     signs: dict[str, Any] = json.loads((folder / "signs.json").read_text(encoding="utf-8"))
     return signs

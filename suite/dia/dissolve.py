@@ -1,7 +1,7 @@
 """The dissolving transformation D (Section 3.1, Eq. 4) and its heuristic alternatives (supplement B).
 
-All dissolvers take images in [0, 1] at the data's size, work at the dissolving resolution and give images in [0, 1] at
-the data's size back. They need no gradient.
+All dissolvers take images in [0, 1] at the data's size, work at the dissolving resolution and give images in
+[0, 1] at the data's size back. They need no gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 """eps_theta(x, t): images N x C x S x S and steps (N,) to the predicted noise."""
 
 PAD_LIMIT = 4
-"""An image smaller than the dissolving resolution by at most 1/PAD_LIMIT of itself is padded (28 to 32 px), else resized."""
+"""An image smaller than the dissolving resolution by at most 1/PAD_LIMIT of itself is padded (28 to 32 px),
+else resized.
+"""
 
 
 class Dissolver(Protocol):
@@ -33,7 +35,9 @@ class Dissolver(Protocol):
 
 
 def to_resolution(x: Tensor, size: int) -> Tensor:
-    """N x C x H x H to N x C x size x size: zero padding for a slightly larger size, else bilinear without antialias."""
+    """N x C x H x H to N x C x size x size: zero padding for a slightly larger size, else bilinear without
+    antialias.
+    """
     side = x.shape[-1]
     if side == size:
         return x
@@ -58,8 +62,8 @@ def from_resolution(x: Tensor, side: int) -> Tensor:
 def dissolve(x: Tensor, t: Tensor, predict: Predict, alphas_cumprod: Tensor) -> Tensor:
     """Eq. 4, one reverse step from a clean image taken for x_t, clamped to [-1, 1].
 
-    ``x``: N x C x S x S in the model's own range; ``t``: (N,) integer indices into ``alphas_cumprod`` (as the noise
-    schedule of denoising-diffusion-pytorch counts: index t is the product over t + 1 steps).
+    ``x``: N x C x S x S in the model's own range; ``t``: (N,) integer indices into ``alphas_cumprod`` (as the
+    noise schedule of denoising-diffusion-pytorch counts: index t is the product over t + 1 steps).
     """
     alpha_bar = alphas_cumprod.to(torch.float64)[t].reshape(-1, 1, 1, 1)
     scale = (1 / alpha_bar).sqrt().to(x.dtype)
@@ -68,7 +72,9 @@ def dissolve(x: Tensor, t: Tensor, predict: Predict, alphas_cumprod: Tensor) -> 
 
 
 class DiffusionDissolver:
-    """Eq. 4 with t ~ U(low, high), one t an image; the image handed over in [-1, 1] (or in [0, 1] as released)."""
+    """Eq. 4 with t ~ U(low, high), one t an image; the image handed over in [-1, 1] (or in [0, 1] as
+    released).
+    """
 
     draws = True
 
@@ -116,7 +122,9 @@ class FixedDissolver:
 
 
 def gaussian(kernel: int) -> Callable[[Tensor], Tensor]:
-    """Gaussian blur with the sigma that a kernel of this size conventionally has: 0.3 ((k - 1) / 2 - 1) + 0.8."""
+    """Gaussian blur with the sigma that a kernel of this size conventionally has: 0.3 ((k - 1) / 2 - 1) +
+    0.8.
+    """
     from kornia.filters import gaussian_blur2d
 
     sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8

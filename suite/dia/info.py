@@ -1,4 +1,6 @@
-"""Settings of CSI and DIA, without torch. Defaults follow the paper; where paper and released code disagree, both are here."""
+"""Settings of CSI and DIA, without torch. Defaults follow the paper; where paper and released code disagree,
+both are here.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ Positive = Annotated[Int, Field(ge=1)]
 
 
 class Contrast(Settings):
-    """NT-Xent (Eq. 6, 7, 9). ``norm = "rows"`` divides by the number of rows as the released code does, ``eq7`` also by the positive pairs."""
+    """NT-Xent (Eq. 6, 7, 9). ``norm = "rows"`` divides by the number of rows as the released code does,
+    ``eq7`` also by the positive pairs.
+    """
 
     norm: Literal["rows", "eq7"] = setting("rows")
     tau: float = setting(0.5, gt=0)
@@ -59,8 +63,8 @@ class Network(Settings):
 class Train(Settings):
     """Training of the contrastive model. ``epoch_size``: samples an epoch, drawn without replacement.
 
-    ``last_batch``: what becomes of the rest that does not fill a batch: ``carry`` it into the next epoch, ``partial``
-    (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
+    ``last_batch``: what becomes of the rest that does not fill a batch: ``carry`` it into the next epoch,
+    ``partial`` (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
     """
 
     batch: Annotated[Int, Field(ge=2)] = setting(32)
@@ -107,11 +111,12 @@ class DissolveNone(Settings):
 
 
 class Diffusion(Settings):
-    """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table 3).
+    """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table
+    3).
 
     ``data``: train on the normal training images, on the whole training split, or on every image of the set.
-    ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's. ``times``: the part of the schedule it is
-    trained on (the paper: all of it; a small budget is better spent where dissolving uses it).
+    ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's. ``times``: the part of the schedule
+    it is trained on (the paper: all of it; a small budget is better spent where dissolving uses it).
     """
 
     ratio: float = setting(1.0, gt=0, le=1)

@@ -16,7 +16,9 @@ from suite.tensors import halve, read_torch, write_torch
 
 
 class Dia:
-    """DIA, or CSI where the settings have no third branch. Only normal images are seen (and what a spec contaminates with)."""
+    """DIA, or CSI where the settings have no third branch. Only normal images are seen (and what a spec
+    contaminates with).
+    """
 
     def __init__(self, settings: Settings, score: Settings) -> None:
         if not isinstance(settings, Contrastive) or not isinstance(score, Scoring):

@@ -1,7 +1,8 @@
 """ResNet18 with a projection head c and a shift classifier f (Section 3.2), on torchvision's basic blocks.
 
-The input is N x C x H x W in [0, 1], scaled to [-1, 1] inside. A gray image is meant as three equal channels; its first
-convolution uses the kernels summed over the input channels, which is the same function at a third of the cost.
+The input is N x C x H x W in [0, 1], scaled to [-1, 1] inside. A gray image is meant as three equal channels;
+its first convolution uses the kernels summed over the input channels, which is the same function at a third
+of the cost.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ PROJECTION = 128
 
 
 class SmallMapConv(nn.Conv2d):
-    """A 3x3 convolution (padding 1) that does not multiply the padding of a map of one pixel, or of 2x2 at stride 2.
+    """A 3x3 convolution (padding 1) that does not multiply the padding of a map of one pixel, or of 2x2 at
+    stride 2.
 
     There only some taps of the kernel ever meet the map, so only these are used: the same function, exactly.
     """
@@ -34,8 +36,8 @@ class SmallMapConv(nn.Conv2d):
 class ResNet18(nn.Module):
     """Features, projections and shift logits of a batch.
 
-    ``stem``: ``imagenet`` (7x7 stride 2, then pooling) or ``cifar`` (3x3). ``width``: channels of the first of four
-    stages; the features have 8 x width values (512 as published).
+    ``stem``: ``imagenet`` (7x7 stride 2, then pooling) or ``cifar`` (3x3). ``width``: channels of the first
+    of four stages; the features have 8 x width values (512 as published).
     """
 
     def __init__(
@@ -104,4 +106,4 @@ def build(stem: Literal["imagenet", "cifar"], width: int, shifts: int, seed: int
     """A network initialised from ``seed``; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ResNet18(stem, width, shifts).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return ResNet18(stem, width, shifts).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,6 @@
-"""Optimisers and the learning-rate schedule of the contrastive model (supplement A.1 and the released recipe)."""
+"""Optimisers and the learning-rate schedule of the contrastive model (supplement A.1 and the released
+recipe).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ WARMUP_START = 0.1
 class LARS(Optimizer):
     """SGD with momentum whose gradients are scaled layer by layer (You et al., 2017).
 
-    For each parameter w with gradient g: g' = (g + d w) * eta |w| / (|g| + d |w| + eps), where d is the weight decay and
-    eta the trust coefficient (no scaling where a norm is zero); v = m v + g'; w = w - lr v.
+    For each parameter w with gradient g: g' = (g + d w) * eta |w| / (|g| + d |w| + eps), where d is the
+    weight decay and eta the trust coefficient (no scaling where a norm is zero); v = m v + g'; w = w - lr v.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ def build(parameters: Iterable[Tensor], settings: Train) -> Optimizer:
 
 
 def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
-    """The rate at ``step`` of ``total``: linear warm-up over ``warmup`` steps, then half a cosine down to zero."""
+    """The rate at ``step`` of ``total``: linear warm-up over ``warmup`` steps, then half a cosine down to
+    zero.
+    """
     if step < warmup:
         return peak * (WARMUP_START + (1 - WARMUP_START) * step / warmup)
     progress = (step - warmup) / max(total - warmup, 1)

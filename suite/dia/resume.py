@@ -1,5 +1,5 @@
-"""Checkpoints of long training: everything that changes, written atomically now and then, so that a killed run goes on
-to the bit where it stopped."""
+"""Checkpoints of long training: everything that changes, written atomically now and then, so that a killed
+run goes on to the bit where it stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ NAME = "resume.pt"
 
 
 class Checkpoint:
-    """Ties a training state to ``resume.pt`` in the context's folder; without a folder only the request to stop counts."""
+    """Ties a training state to ``resume.pt`` in the context's folder; without a folder only the request to
+    stop counts.
+    """
 
     def __init__(
         self,
@@ -27,7 +29,9 @@ class Checkpoint:
         self.last = time.monotonic()
 
     def resume(self) -> bool:
-        """Go on from the checkpoint if there is a readable one; a broken one is dropped and training starts over."""
+        """Go on from the checkpoint if there is a readable one; a broken one is dropped and training starts
+        over.
+        """
         if self.path is None or not self.path.exists():
             return False
         try:
@@ -47,7 +51,9 @@ class Checkpoint:
         self.last = time.monotonic()
 
     def pulse(self) -> None:
-        """After each step: write when it is time or when the run is asked to stop (which then raises Interrupted)."""
+        """After each step: write when it is time or when the run is asked to stop (which then raises
+        Interrupted).
+        """
         if self.context.stop():
             self.save()
             self.context.pulse()

@@ -19,8 +19,8 @@ def steps_in(epochs: int, epoch_size: int, batch: int, last: Literal["carry", "p
 class Sampler:
     """Batches of indices into ``count`` images, resumable.
 
-    Each epoch draws ``epoch_size`` samples without replacement (a set smaller than that is gone through again). What
-    does not fill a batch is carried into the next epoch, makes a smaller batch, or is dropped.
+    Each epoch draws ``epoch_size`` samples without replacement (a set smaller than that is gone through
+    again). What does not fill a batch is carried into the next epoch, makes a smaller batch, or is dropped.
     """
 
     def __init__(

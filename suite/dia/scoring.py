@@ -1,7 +1,8 @@
-"""Anomaly scores (Eq. 10): similarity to the nearest training image and confidence of the shift, over K shifts.
+"""Anomaly scores (Eq. 10): similarity to the nearest training image and confidence of the shift, over K
+shifts.
 
-Eq. 10 is a normality; the anomaly score is its negative. The random views are drawn once per (view, shift) from the
-run's seed and used for every image, so that a score depends on nothing but its image.
+Eq. 10 is a normality; the anomaly score is its negative. The random views are drawn once per (view, shift)
+from the run's seed and used for every image, so that a score depends on nothing but its image.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ BANK_BLOCK = 4096
 
 @dataclass(frozen=True)
 class Features:
-    """``c``: K x N x d, the mean projection over the views of each shift; ``logit``: K x N, the mean logit of that shift."""
+    """``c``: K x N x d, the mean projection over the views of each shift; ``logit``: K x N, the mean logit of
+    that shift.
+    """
 
     c: Tensor
     logit: Tensor
 
 
 @torch.inference_mode()
-def features(
-    network: ResNet18, images: Images, scoring: Scoring, kind: str, context: Context, label: str
-) -> Features:
+def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, context: Context) -> Features:
     """Features of uint8 N x C x H x W images, block by block. ``kind``: the shifts to apply (rotate or perm)."""
     area = (scoring.crop, scoring.crop)
     generator = context.generator("score")
@@ -82,12 +83,14 @@ def normality(c: Tensor, bank: Tensor) -> Tensor:
 
 
 def score(network: ResNet18, images: Images, scoring: Scoring, shift: str, context: Context) -> Scores:
-    """Anomaly scores (N,) of uint8 images; ``context.train`` holds the training images. Stores s_con and s_cls as parts."""
+    """Anomaly scores (N,) of uint8 images; ``context.train`` holds the training images. Stores s_con and
+    s_cls as parts.
+    """
     if context.train is None:
         raise ValueError("scoring needs the training images (context.train)")
     kind = shift if scoring.shift == "train" else scoring.shift
-    bank = features(network, context.train, scoring, kind, context, "training images")
-    mine = features(network, images, scoring, kind, context, "images")
+    bank = features(network, context.train, scoring, kind, context)
+    mine = features(network, images, scoring, kind, context)
     con, cls = normality(mine.c, bank.c), mine.logit
     if scoring.balance:
         con = con / normality_of_bank(bank.c)[:, None]
@@ -99,8 +102,11 @@ def score(network: ResNet18, images: Images, scoring: Scoring, shift: str, conte
 
 
 def normality_of_bank(bank: Tensor) -> Tensor:
-    """Mean of s_con over the training images, (K,): each is its own nearest, so s_con is its norm (1 / lambda_con)."""
-    return bank.norm(dim=2).mean(dim=1)
+    """Mean of s_con over the training images, (K,): each is its own nearest, so s_con is its norm (1 /
+    lambda_con).
+    """
+    mean: Tensor = torch.linalg.vector_norm(bank, dim=2).mean(dim=1)
+    return mean
 
 
 def _array(values: Tensor) -> Scores:

@@ -18,13 +18,15 @@ from suite.dia.resume import Checkpoint
 from suite.dia.sampling import Sampler, steps_in
 
 MEMORY_LIMIT = 2**30
-"""Training images up to this many bytes are kept as one tensor on the device; more are read batch by batch."""
+"""Training images up to this many bytes are kept as one tensor on the device; more are read batch by batch.
+"""
 
 
 def branches(
     x: Tensor, settings: Contrastive, dissolver: Dissolver | None, generator: torch.Generator
 ) -> Tensor:
-    """The views of a batch in the order of Eq. 5: flip, then D, S_k, T. (2 or 3) K B x C x H x W, shift-major blocks.
+    """The views of a batch in the order of Eq. 5: flip, then D, S_k, T. (2 or 3) K B x C x H x W, shift-major
+    blocks.
 
     ``x``: B x C x H x H in [0, 1].
     """
@@ -82,7 +84,7 @@ class Training:
         con = contrastive(z, pairs, contrast.tau, contrast.norm)
         cls = classification(logits, views.SHIFTS, len(images))
         self.optimiser.zero_grad(set_to_none=True)
-        (con + contrast.gamma * cls).backward()  # type: ignore[no-untyped-call]
+        (con + contrast.gamma * cls).backward()
         self.optimiser.step()
         self.sums += torch.stack([con.detach(), cls.detach()])
         self.counted += 1
@@ -121,7 +123,9 @@ class Training:
 
 
 def run(training: Training, images: Images, context: Context, snapshot: Any) -> None:
-    """Train to the end, from the checkpoint if there is one. ``snapshot(step, total)`` is called at each part's end."""
+    """Train to the end, from the checkpoint if there is one. ``snapshot(step, total)`` is called at each
+    part's end.
+    """
     source = _source(images, context.device)
     checkpoint = Checkpoint(context, training.state, training.restore)
     checkpoint.resume()

@@ -1,7 +1,8 @@
-"""Views of an image: flip, shift S_k and the random non-shifting transformations T (Eq. 5; SimCLR's set, batch-wise).
+"""Views of an image: flip, shift S_k and the random non-shifting transformations T (Eq. 5; SimCLR's set,
+batch-wise).
 
-Everything is drawn as tensors of one value per image and applied to the whole batch at once. Gray images keep one
-channel: hue, saturation and the gray-scale view cannot change them and are skipped.
+Everything is drawn as tensors of one value per image and applied to the whole batch at once. Gray images keep
+one channel: hue, saturation and the gray-scale view cannot change them and are skipped.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ HUE = 0.1
 def shift(x: Tensor, kind: Literal["rotate", "perm"], k: int) -> Tensor:
     """S_k of N x C x H x H images; S_0 is the identity.
 
-    ``rotate``: k quarter turns. ``perm``: the upper and lower halves exchanged if k's first bit is set, the left and
-    right halves if its second is.
+    ``rotate``: k quarter turns. ``perm``: the upper and lower halves exchanged if k's first bit is set, the
+    left and right halves if its second is.
     """
     if kind == "rotate":
         return torch.rot90(x, k, dims=(-2, -1))
@@ -55,7 +56,8 @@ class Draw:
     """One draw of T for each of N images (or for one, to be shared by all): (N,) tensors.
 
     ``box`` is N x 4: half height, half width and centre of the crop in the image's own coordinates, [-1, 1].
-    ``jittered`` and ``grayed`` say whether these apply; the contrast comes before the colours if ``contrast_first``.
+    ``jittered`` and ``grayed`` say whether these apply; the contrast comes before the colours if
+    ``contrast_first``.
     """
 
     jittered: Tensor
@@ -92,12 +94,16 @@ def draw(count: int, area: tuple[float, float], generator: torch.Generator) -> D
 
 
 def apply(x: Tensor, drawn: Draw) -> Tensor:
-    """T(x): colour jitter, gray scale, then the crop resized to the image's own size. ``x``: N x C x H x W in [0, 1]."""
+    """T(x): colour jitter, gray scale, then the crop resized to the image's own size. ``x``: N x C x H x W in
+    [0, 1].
+    """
     return crop(_gray(_jitter(x, drawn), drawn), drawn.box)
 
 
 def crop(x: Tensor, box: Tensor) -> Tensor:
-    """Cut ``box`` (N x 4 or 1 x 4, see :class:`Draw`) out of each image and resize it bilinearly to the image's size."""
+    """Cut ``box`` (N x 4 or 1 x 4, see :class:`Draw`) out of each image and resize it bilinearly to the
+    image's size.
+    """
     box = box.to(x.device).expand(len(x), 4)
     zero = torch.zeros_like(box[:, 0])
     height, width, y, x_centre = box.unbind(1)
