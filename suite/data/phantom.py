@@ -1,0 +1,299 @@
+"""The phantom: chest-like gray images made by rule, with lesions of known place, size and contrast.
+
+A stand-in for medical data that needs no file and no network, and an instrument: an anatomy shared by all
+(torso, lungs, heart, ribs), smooth individual variation that dominates any pixel distance, fine texture, and
+two kinds of anomalies. *Fine* ones are a few small, low-contrast nodules in the lungs; *coarse* ones a large
+opacity or a lung that is missing. What was put where is kept beside the images, so that
+:func:`oracle_scores`, a matched filter that knows the lesion's shape, says how much there is to be found.
+
+Individuals are the same at every size. All sums are in double precision, so that rounding to uint8 does not
+depend on the processor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.data.source import Contents
+from suite.detector import derive_seed
+from suite.registry import DataInfo
+
+Floats = NDArray[np.float64]
+Kind = Literal["fine", "coarse"]
+Record = TypeVar("Record", "Truth", "_People")
+
+COUNTS: dict[str, tuple[int, int]] = {"train": (600, 0), "val": (60, 60), "test": (150, 150)}
+"""Normal and anomalous images of each split."""
+SEED = 2024
+_CHUNK = 2**22
+_MODES = 4
+_EDGE = 0.12
+_LUNGS = ((-0.42, -0.04, 0.29, 0.56), (0.42, -0.04, 0.27, 0.56))
+"""Centre x, y and half axes of the two lungs in the unit anatomy, whose frame is [-1, 1] x [-1, 1], y
+downwards.
+"""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the images look like. Lengths in units of half the image's side, grey values from 0 to 1.
+
+    ``radius``: standard deviation of a nodule's profile; ``contrast``: its height, drawn within a fifth
+    around it; ``nodules``: the smallest and largest number in an image. ``texture``: standard deviation of
+    the fine texture; ``variation``: 1 is the usual strength of the smooth individual variation.
+    """
+
+    radius: float = 0.05
+    contrast: float = 0.14
+    nodules: tuple[int, int] = (3, 5)
+    texture: float = 0.015
+    variation: float = 1.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The anomalies: arrays N x M, zero where there is none. ``x``, ``y`` of the centres and ``radius`` in
+    units of half the side, origin in the middle of the image; ``contrast`` as a grey value.
+    """
+
+    x: Floats
+    y: Floats
+    radius: Floats
+    contrast: Floats
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """``images`` uint8 N x 1 x size x size; ``labels`` 1 for anomalous; ``truth`` where and what."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    truth: Truth
+
+
+def generate(
+    normal: int, anomalous: int, size: int, seed: int, kind: Kind = "fine", style: Style | None = None
+) -> Phantom:
+    """``normal`` images, then ``anomalous`` ones, at ``size`` px (at least 16)."""
+    if size < 16:
+        raise ValueError(f"a phantom has at least 16 px, not {size}")
+    style = style or Style()
+    labels = np.repeat(np.array([0, 1], np.int64), (normal, anomalous))
+    people = _people(len(labels), seed, style)
+    make = _nodules if kind == "fine" else _opacities
+    truth = make(labels, people, seed, style)
+    step = max(1, _CHUNK // size**2)
+    pieces = [slice(start, min(start + step, len(labels))) for start in range(0, len(labels), step)]
+    noise = np.random.default_rng(derive_seed(seed, "texture", size))
+    images = [_draw(_of(people, piece), _of(truth, piece), size, noise, style, kind) for piece in pieces]
+    return Phantom(np.concatenate(images), labels, truth)
+
+
+def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
+    """The packing function of ``phantom`` and ``phantom_coarse``: the splits of COUNTS, with the truth as
+    extras.
+    """
+    kind: Kind = "coarse" if info.name.endswith("coarse") else "fine"
+    parts = [generate(*COUNTS[split], size, derive_seed(SEED, kind, split), kind) for split in COUNTS]
+    names = [np.full(len(part.labels), split, "<U5") for split, part in zip(COUNTS, parts, strict=True)]
+    ids = [
+        np.array([f"{split}/{number:04d}" for number in range(len(part.labels))])
+        for split, part in zip(COUNTS, parts, strict=True)
+    ]
+    return Contents(
+        images=np.concatenate([part.images for part in parts]),
+        classes=np.concatenate([part.labels for part in parts]),
+        splits=np.concatenate(names),
+        ids=np.concatenate(ids),
+        extras={
+            f"lesion_{name}": np.concatenate([getattr(part.truth, name) for part in parts])
+            for name in ("x", "y", "radius", "contrast")
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _People:
+    """What makes each of N individuals: parameters of the anatomy and coefficients of the smooth fields."""
+
+    warp_x: Floats
+    warp_y: Floats
+    field: Floats
+    gain: Floats
+    lung_level: Floats
+    lungs: Floats
+    heart: Floats
+    ribs: Floats
+    rib_phase: Floats
+    rib_period: Floats
+
+
+def _of(record: Record, rows: slice) -> Record:
+    return type(record)(**{name: array[rows] for name, array in vars(record).items()})
+
+
+def _people(count: int, seed: int, style: Style) -> _People:
+    random = np.random.default_rng(derive_seed(seed, "people"))
+    strength = style.variation
+    order = np.add.outer(np.arange(_MODES), np.arange(_MODES)).ravel()
+    smooth = 1.0 / (1.0 + order) ** 1.5
+
+    def normal(scale: float | Floats, *shape: int) -> Floats:
+        return strength * scale * random.standard_normal((count, *shape))
+
+    return _People(
+        warp_x=normal(0.05 * smooth, _MODES**2),
+        warp_y=normal(0.05 * smooth, _MODES**2),
+        field=normal(0.06 * smooth, _MODES**2),
+        gain=1 + normal(0.06),
+        lung_level=0.24 + normal(0.02),
+        lungs=1 + normal(0.06, 2),
+        heart=1 + normal(0.08),
+        ribs=np.maximum(0.01, 0.05 + normal(0.01)),
+        rib_phase=normal(0.6),
+        rib_period=0.24 * (1 + normal(0.04)),
+    )
+
+
+def _grid(size: int) -> Floats:
+    """Pixel centres from -1 to 1."""
+    return (np.arange(size) + 0.5) * 2 / size - 1
+
+
+def _smooth(coefficients: Floats, x: Floats, y: Floats) -> Floats:
+    """A smooth field for each of N individuals at ``x``, ``y`` (P each, shared, or N x P): N x P."""
+    total = np.zeros(1)
+    for i in range(_MODES):
+        for j in range(_MODES):
+            wave = np.cos(np.pi * i * (x + 1) / 2) * np.cos(np.pi * j * (y + 1) / 2)
+            total = total + coefficients[:, [i * _MODES + j]] * wave
+    return total
+
+
+def _inside(distance: Floats) -> Floats:
+    """1 where ``distance`` (1 on the border) is below one, 0 above, a smooth step between."""
+    t = np.clip((1 - distance) / _EDGE + 0.5, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _ellipse(u: Floats, v: Floats, x: float, y: float, a: Floats | float, b: Floats | float) -> Floats:
+    return _inside(np.sqrt(((u - x) / a) ** 2 + ((v - y) / b) ** 2))
+
+
+def _draw(
+    people: _People, truth: Truth, size: int, noise: np.random.Generator, style: Style, kind: Kind
+) -> NDArray[np.uint8]:
+    axis = _grid(size)
+    y, x = (part.ravel() for part in np.meshgrid(axis, axis, indexing="ij"))
+    u, v = x + _smooth(people.warp_x, x, y), y + _smooth(people.warp_y, x, y)
+    image = _anatomy(people, u, v) * people.gain[:, None] + _smooth(people.field, x, y)
+    image = image.reshape(-1, size, size)
+    image += _bumps(truth, axis) if kind == "fine" else _patches(truth, axis)
+    texture = noise.standard_normal((len(image), size, size)) * style.texture
+    return np.clip(np.rint(255 * (image + texture)), 0, 255).astype(np.uint8)[:, None]
+
+
+def _anatomy(people: _People, u: Floats, v: Floats) -> Floats:
+    """Grey values of the anatomy at the anatomical coordinates ``u``, ``v`` (N x P)."""
+    torso = _inside(((u / 0.9) ** 4 + ((v - 0.15) / 1.05) ** 4) ** 0.25)
+    image = 0.06 + 0.5 * torso
+    lungs = np.zeros_like(u)
+    for number, (cx, cy, a, b) in enumerate(_LUNGS):
+        scale = people.lungs[:, number, None]
+        lungs = np.maximum(lungs, _ellipse(u, v, cx, cy, a * scale, b * scale))
+    image += lungs * (people.lung_level[:, None] - image)
+    wave = np.cos(2 * np.pi * (v + 0.35 * u * u) / people.rib_period[:, None] + people.rib_phase[:, None])
+    image += people.ribs[:, None] * np.maximum(wave, 0) * torso
+    image += 0.14 * torso * np.maximum(0, 1 - (u / 0.16) ** 2)
+    heart = people.heart[:, None]
+    image += _ellipse(u, v, 0.12, 0.28, 0.27 * heart, 0.25 * heart) * (0.66 - image)
+    return image
+
+
+def _bumps(truth: Truth, axis: Floats) -> Floats:
+    """The sum of all nodules, each a Gaussian profile: N x size x size."""
+    radius = np.maximum(truth.radius, 1e-6)[..., None]
+    across = np.exp(-0.5 * ((axis - truth.x[..., None]) / radius) ** 2)
+    down = np.exp(-0.5 * ((axis - truth.y[..., None]) / radius) ** 2) * truth.contrast[..., None]
+    bumps: Floats = np.einsum("nmy,nmx->nyx", down, across)
+    return bumps
+
+
+def _patches(truth: Truth, axis: Floats) -> Floats:
+    """The sum of all opacities: ellipses with soft borders, taller than wide."""
+    total = np.zeros((len(truth.x), len(axis), len(axis)))
+    for x, y, radius, contrast in zip(truth.x.T, truth.y.T, truth.radius.T, truth.contrast.T, strict=True):
+        a = np.maximum(radius, 1e-6)[:, None, None]
+        across = ((axis[None, None, :] - x[:, None, None]) / a) ** 2
+        down = ((axis[None, :, None] - y[:, None, None]) / (1.5 * a)) ** 2
+        total += contrast[:, None, None] * np.clip(1.4 * (1 - np.sqrt(across + down)), 0, 1)
+    return total
+
+
+def _nodules(labels: NDArray[np.int64], people: _People, seed: int, style: Style) -> Truth:
+    """Nodules anywhere in the inner parts of the lungs."""
+    random = np.random.default_rng(derive_seed(seed, "nodules"))
+    low, high = style.nodules
+    shape = (len(labels), high)
+    there = (np.arange(high) < random.integers(low, high + 1, len(labels))[:, None]) & (labels[:, None] == 1)
+    x, y = _in_lungs(random, people, shape, 0.8)
+    contrast = style.contrast * random.uniform(0.8, 1.2, shape)
+    return Truth(x * there, y * there, style.radius * there, contrast * there)
+
+
+def _opacities(labels: NDArray[np.int64], people: _People, seed: int, style: Style) -> Truth:
+    """One large opacity in a lung; in every second image it fills the lung so that the lung is missing."""
+    random = np.random.default_rng(derive_seed(seed, "opacities"))
+    shape = (len(labels), 1)
+    there = labels[:, None] == 1
+    missing = random.random(shape) < 0.5
+    x, y = _in_lungs(random, people, shape, np.where(missing, 0.0, 0.5))
+    radius = np.where(missing, 0.36, random.uniform(0.26, 0.34, shape))
+    contrast = np.where(missing, 0.32, random.uniform(0.22, 0.32, shape))
+    return Truth(x * there, y * there, radius * there, contrast * there)
+
+
+def _in_lungs(
+    random: np.random.Generator, people: _People, shape: tuple[int, int], reach: float | Floats
+) -> tuple[Floats, Floats]:
+    """Points in the lungs of each individual, at most ``reach`` of the way to the border, in image
+    coordinates.
+    """
+    lungs = np.array(_LUNGS)[random.integers(0, 2, shape)]
+    angle, way = random.uniform(0, 2 * np.pi, shape), reach * np.sqrt(random.random(shape))
+    u = lungs[..., 0] + lungs[..., 2] * way * np.cos(angle)
+    v = lungs[..., 1] + lungs[..., 3] * way * np.sin(angle)
+    # The anatomy is read at x + warp(x): one step of the inverse is close enough for a smooth warp.
+    return u - _smooth(people.warp_x, u, v), v - _smooth(people.warp_y, u, v)
+
+
+def oracle_scores(
+    images: NDArray[np.uint8], normal: NDArray[np.uint8], radius: float = Style.radius
+) -> Floats:
+    """A matched filter that knows the nodule's shape but not its place: N scores, higher = more anomalous.
+
+    The background's spectrum, and mean and spread of the filter's response at each place, come from
+    ``normal`` images that are not among ``images``. The score is the largest response in units of its spread,
+    over the field of the lungs.
+    """
+    size = images.shape[-1]
+    axis = _grid(size)
+    across = np.exp(-0.5 * (axis / radius) ** 2)
+    template = np.fft.ifftshift(np.outer(across, across))
+    centre = normal[:, 0].mean(axis=0, dtype=np.float64)
+    spectrum = np.mean(np.abs(np.fft.rfft2(normal[:, 0] - centre)) ** 2, axis=0)
+    matched = np.conj(np.fft.rfft2(template)) / (spectrum + 1e-3 * spectrum.mean())
+
+    def response(batch: NDArray[np.uint8]) -> Floats:
+        return np.fft.irfft2(np.fft.rfft2(batch[:, 0] - centre) * matched, s=(size, size))
+
+    background = response(normal)
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    field = np.any([((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 < 1.1 for cx, cy, a, b in _LUNGS], axis=0)
+    standard = (response(images) - background.mean(axis=0)) / background.std(axis=0)
+    return np.asarray(standard[:, field].max(axis=1))
