@@ -41,9 +41,8 @@ def prepare(session: nox.Session) -> None:
 
 
 def run(session: nox.Session, program: str, *arguments: str) -> None:
-    """Run a program of the shared environment in the project's folder."""
+    """Run a program of the shared environment (in this folder: nox has gone there)."""
     prepare(session)
-    session.chdir(ROOT)
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])
     session.run(
         str(BIN / program), *arguments, external=True, env={"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)}
