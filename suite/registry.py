@@ -2,16 +2,20 @@
 
 A package adds a method by an entry point in the group ``dissolving_suite.methods`` that names a
 :class:`MethodInfo`, and a data set by one in ``dissolving_suite.datasets`` that names a :class:`DataInfo`.
+What is not installed as a package joins by the environment variable ``SUITE_PLUGINS``: ``module:NAME`` of
+such objects, with commas between them; worker processes inherit it. A plugin may not take a name that is
+there.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.settings import Settings, canonical, key_of
 
@@ -110,6 +114,9 @@ class DataInfo:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
+Info = TypeVar("Info", MethodInfo, DataInfo)
+
+
 class UnknownNameError(KeyError):
     """A method or data set that is not registered; carries the legal names."""
 
@@ -119,6 +126,31 @@ class UnknownNameError(KeyError):
 
     def __str__(self) -> str:
         return f"unknown {self.what} {self.name!r}; known: {', '.join(self.known)}"
+
+
+@cache
+def _plugins() -> tuple[MethodInfo | DataInfo, ...]:
+    """What ``SUITE_PLUGINS`` names. ValueError with the faulty part when it cannot be had."""
+    found = []
+    for text in filter(None, (part.strip() for part in os.environ.get("SUITE_PLUGINS", "").split(","))):
+        module, _, name = text.partition(":")
+        try:
+            info = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"SUITE_PLUGINS: {text} cannot be imported ({error}); write module:NAME") from error
+        if not isinstance(info, MethodInfo | DataInfo):
+            raise ValueError(f"SUITE_PLUGINS: {text} is neither a MethodInfo nor a DataInfo")
+        found.append(info)
+    return tuple(found)
+
+
+def _joined(installed: dict[str, Info], kind: type[Info]) -> dict[str, Info]:
+    for info in _plugins():
+        if isinstance(info, kind):
+            if info.name in installed:
+                raise ValueError(f"SUITE_PLUGINS: there is a {info.name!r} already; give yours another name")
+            installed[info.name] = info
+    return installed
 
 
 @cache
@@ -146,7 +178,7 @@ def datasets() -> dict[str, DataInfo]:
 
     found = dict(catalogue.SHIPPED)
     found.update({p.name: p.load() for p in entry_points(group="dissolving_suite.datasets")})
-    return found
+    return _joined(found, DataInfo)
 
 
 def dataset(name: str) -> DataInfo:
