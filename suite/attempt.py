@@ -1,0 +1,241 @@
+"""The work of one attempt at a run: data, artefacts, fit, scoring, outcome. Errors pass through;
+:mod:`suite.run` notes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite import cost, files, provenance, registry, stages
+from suite.artefacts import ensure
+from suite.data import pack as packs
+from suite.data import select
+from suite.data.identity import DataSettings
+from suite.data.pack import Pack
+from suite.data.select import Selection
+from suite.detector import Detector
+from suite.job import SNAPSHOTS, Conditions, fit_serves
+from suite.metrics import evaluate
+from suite.outcome import Outcome
+from suite.recorder import Recorder
+from suite.registry import Need
+from suite.stages import Artefacts, Bench, Scored
+from suite.store import Stage, Store, now
+
+if TYPE_CHECKING:
+    from suite.plan import Run
+
+
+class Attempt:
+    """One attempt at a run, whose claim the caller holds. ``stage`` tells how far it came."""
+
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        conditions: Conditions,
+        folder: Path,
+        recorder: Recorder,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.run, self.store, self.conditions = run, store, conditions
+        self.folder, self.recorder, self.stop = folder, recorder, stop
+        self.stage: Stage = "fit"
+
+    def outcome(self) -> Outcome:
+        """Do what is not done yet, write the outcome, and remove what need not be kept."""
+        run = self.run
+        self.recorder.stage("data")
+        identity = run.train["data"]
+        info = registry.dataset(run.dataset)
+        pack = packs.load(info, data_settings(identity), self.store.root, self.conditions.data_root)
+        training = select.training(pack, identity, run.seed)
+        test = select.evaluation(pack, identity, "test", run.seed)
+        bench = Bench(
+            run=run,
+            folder=self.folder,
+            build=lambda: build(run),
+            artefacts=Artefacts(run.needs, lambda need: self._artefact(need, pack)),
+            train=stages.images_of(pack, training.indices, self.folder / "checkpoints"),
+            conditions=self.conditions,
+            recorder=self.recorder,
+            stop=self.stop,
+        )
+        fit = self._fit(bench, pack, len(training.indices))
+        self.stage = "score"
+        meter, scored = self._score(bench, pack, test)
+        outcome = self._written(pack, test, fit, scored, meter)
+        self._tidy(bench)
+        return outcome
+
+    def _artefact(self, need: Need, pack: Pack) -> tuple[Path, dict[str, Any]]:
+        facts = ensure(need, pack, self.store, self.conditions, self.stop)
+        return self.store.artefact_folder(need.kind, need.key), facts
+
+    def _fit(self, bench: Bench, pack: Pack, train: int) -> dict[str, Any]:
+        """The facts of the fit (``fit.json``). It is made if it is not there or lacks the snapshots asked
+        for.
+        """
+        if self.conditions.force != "fit" and fit_serves(self.run, self.folder, pack.digest):
+            return dict(files.peek_json(self.folder / "fit.json"))
+        made = {kind: bench.artefacts.facts(kind) for kind in bench.artefacts}
+        source = provenance.source_hash(registry.method(self.run.method))
+        resuming, notes = self._settle(bench, pack, source)
+        meter = self.recorder.begin(resuming=resuming)
+        environment = self._environment()
+        files.write_json(self.folder / "environment.json", environment, durable=False)
+        cost.reset_peak_memory()
+        parameters = stages.fit(bench)
+        facts = {
+            "format": 1,
+            "train_key": self.run.train_key,
+            "digest": pack.digest,
+            "train": train,
+            "snapshots": bench.snapshots(),
+            "fit_seconds": round(meter.seconds, 3),
+            "cpu_seconds": round(meter.cpu_seconds, 3),
+            "peak_memory_mb": cost.peak_memory_mb(),
+            "parameters": parameters,
+            "environment": environment,
+            "artefact_info": made,
+            "source": source,
+            "notes": notes,
+            "finished": now(),
+        }
+        self.recorder.flush()
+        files.write_json(self.folder / "fit.json", facts)
+        (bench.checkpoints / "resume.pt").unlink(missing_ok=True)
+        return facts
+
+    def _settle(self, bench: Bench, pack: Pack, source: str) -> tuple[bool, list[str]]:
+        """Whether to go on from a checkpoint (else the place is cleared), and notes on that for the outcome."""
+        path = bench.checkpoints / "origin.json"
+        origin = files.peek_json(path)
+        same_data = origin.get("digest") == pack.digest
+        if (bench.checkpoints / "resume.pt").exists() and same_data and self.conditions.force != "fit":
+            changed = origin.get("source") != source
+            return True, ["training went on from a checkpoint of an earlier source"] if changed else []
+        for stale in (bench.checkpoints / "resume.pt", *map(bench.snapshot, bench.snapshots())):
+            stale.unlink(missing_ok=True)
+        files.write_json(path, {"digest": pack.digest, "source": source})
+        return False, []
+
+    def _score(self, bench: Bench, pack: Pack, test: Selection) -> tuple[Any, Scored]:
+
+        meter = cost.Meter()
+        val = None
+        if self.run.evaluation["selection"] == "best_val":
+            chosen = select.evaluation(pack, self.run.train["data"], "val", self.run.seed)
+            val = stages.images_of(pack, chosen.indices, bench.checkpoints), chosen.labels
+        images = stages.images_of(pack, test.indices, bench.checkpoints)
+        return meter, stages.select(bench, images, test.labels, val)
+
+    def _written(
+        self, pack: Pack, test: Selection, fit: Mapping[str, Any], scored: Scored, meter: Any
+    ) -> Outcome:
+
+        run, environment = self.run, self._environment()
+        anomalous = int(test.labels.sum())
+        notes = list(fit.get("notes", ()))
+        if differing := _differing(fit["environment"], environment):
+            notes.append(f"scored on another {differing} than it was fitted on")
+        outcome = Outcome(
+            method=run.method,
+            version=int(run.train["version"]),
+            dataset=run.dataset,
+            seed=run.seed,
+            profile=self.conditions.profile,
+            train_key=run.train_key,
+            eval_key=run.eval_key,
+            train=dict(run.train),
+            evaluation=dict(run.evaluation),
+            settings=dict(run.settings),
+            metrics=evaluate(test.labels, scored.score, run.seed),
+            counts={
+                "train": int(fit["train"]),
+                "normal": len(test.labels) - anomalous,
+                "anomalous": anomalous,
+            },
+            data={
+                "name": pack.name,
+                "digest": pack.digest,
+                "stand_in": pack.info.stand_in,
+                "size": run.train["data"]["size"],
+                "notes": list(pack.notes),
+            },
+            selection=run.evaluation["selection"],
+            epoch=scored.epoch,
+            environment=fit["environment"],
+            cost={
+                "fit_seconds": fit["fit_seconds"],
+                "score_seconds": round(meter.seconds, 3),
+                "cpu_seconds": round(fit["cpu_seconds"] + meter.cpu_seconds, 3),
+                "peak_memory_mb": max(fit["peak_memory_mb"], cost.peak_memory_mb()),
+                "parameters": fit["parameters"],
+            },
+            artefacts={need.kind: need.key for need in run.needs},
+            artefact_info=fit["artefact_info"],
+            source=fit["source"],
+            finished=now(),
+            notes=tuple(notes),
+            candidates=scored.candidates,
+        )
+        self.store.write_outcome(outcome, test.ids, test.labels, scored.score, scored.parts)
+        return outcome
+
+    def _environment(self) -> dict[str, Any]:
+        from suite.provenance import environment
+
+        return {
+            **environment(),
+            "device": device_name(self.conditions.device),
+            "threads": self.conditions.threads,
+        }
+
+    def _tidy(self, bench: Bench) -> None:
+        """Remove what ``keep`` does not keep, now that the outcome stands."""
+        keep = self.conditions.keep
+        if keep == "all":
+            return
+        chosen: set[int] = set()
+        if keep == "best":
+            outcomes = (files.peek_json(path) for path in self.folder.glob("eval/*/outcome.json"))
+            chosen = {round(one["epoch"] * SNAPSHOTS) for one in outcomes if one.get("epoch") is not None}
+        for number in set(bench.snapshots()) - chosen:
+            bench.snapshot(number).unlink(missing_ok=True)
+        if keep == "none":
+            bench.weights.unlink(missing_ok=True)
+
+
+def build(run: Run) -> Detector:
+    """A fresh detector under a run's settings."""
+    info = registry.method(run.method)
+    nested = run.train["settings"]
+    training = info.training(nested).parse(nested)
+    detector: Detector = info.load()(training, info.scoring.parse(run.evaluation["score"]))
+    return detector
+
+
+def data_settings(identity: Mapping[str, Any]) -> DataSettings:
+    """The data settings that a data identity stands for."""
+    names = set(DataSettings.model_fields) & set(identity)
+    settings = DataSettings.parse({name: identity[name] for name in names})
+    assert isinstance(settings, DataSettings)
+    return settings
+
+
+def device_name(device: str) -> str:
+    """``cpu``, or a CUDA device's model: cells that mix them are marked, the number of the slot does not
+    matter.
+    """
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def _differing(fitted: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
+    return " and ".join(name for name in ("device", "torch") if fitted.get(name) != scored.get(name))

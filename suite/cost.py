@@ -1,0 +1,59 @@
+"""What a run costs: wall and processor seconds, peak memory, parameters."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Meter:
+    """Measures from its creation on; ``wall`` and ``cpu`` are seconds spent before (by a run that goes on)."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    _wall_start: float = field(default_factory=time.monotonic, init=False)
+    _cpu_start: float = field(default_factory=time.process_time, init=False)
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds so far."""
+        return self.wall + time.monotonic() - self._wall_start
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of all processor threads of this process so far."""
+        return self.cpu + time.process_time() - self._cpu_start
+
+
+def reset_peak_memory() -> None:
+    """Start the measurement of this process's peak memory anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float:
+    """The peak resident memory of this process in MiB, since the last reset where that works."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
+
+
+def count_parameters(detector: Any) -> int:
+    """Trainable and frozen parameters of the networks that a detector holds (as attributes, or being one)."""
+    import torch
+
+    holders: Iterable[Any] = (
+        [detector, *vars(detector).values()] if hasattr(detector, "__dict__") else [detector]
+    )
+    networks = {id(one): one for one in holders if isinstance(one, torch.nn.Module)}
+    parameters = {id(p): p.numel() for network in networks.values() for p in network.parameters()}
+    return sum(parameters.values())
