@@ -10,6 +10,7 @@ there.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class DataInfo:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
+logger = logging.getLogger("suite")
 Info = TypeVar("Info", MethodInfo, DataInfo)
 
 
@@ -128,6 +130,17 @@ class UnknownNameError(KeyError):
         return f"unknown {self.what} {self.name!r}; known: {', '.join(self.known)}"
 
 
+def _installed(group: str) -> dict[str, Any]:
+    """What installed packages add. One that cannot be imported is told of and left out: the others still work."""
+    found = {}
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        try:
+            found[point.name] = point.load()
+        except (ImportError, AttributeError) as error:
+            logger.warning("%s (%s) is left out: %s", point.name, point.value, error)
+    return found
+
+
 @cache
 def _plugins() -> tuple[MethodInfo | DataInfo, ...]:
     """What ``SUITE_PLUGINS`` names. ValueError with the faulty part when it cannot be had."""
@@ -137,7 +150,9 @@ def _plugins() -> tuple[MethodInfo | DataInfo, ...]:
         try:
             info = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"SUITE_PLUGINS: {text} cannot be imported ({error}); write module:NAME") from error
+            raise ValueError(
+                f"SUITE_PLUGINS: {text} cannot be imported ({error}); write module:NAME"
+            ) from error
         if not isinstance(info, MethodInfo | DataInfo):
             raise ValueError(f"SUITE_PLUGINS: {text} is neither a MethodInfo nor a DataInfo")
         found.append(info)
@@ -156,9 +171,7 @@ def _joined(installed: dict[str, Info], kind: type[Info]) -> dict[str, Info]:
 @cache
 def methods() -> dict[str, MethodInfo]:
     """All registered methods by name."""
-    return {
-        p.name: p.load() for p in sorted(entry_points(group="dissolving_suite.methods"), key=lambda p: p.name)
-    }
+    return _joined(_installed("dissolving_suite.methods"), MethodInfo)
 
 
 def method(name: str) -> MethodInfo:
@@ -176,9 +189,7 @@ def datasets() -> dict[str, DataInfo]:
     """
     from suite.data import catalogue
 
-    found = dict(catalogue.SHIPPED)
-    found.update({p.name: p.load() for p in entry_points(group="dissolving_suite.datasets")})
-    return _joined(found, DataInfo)
+    return _joined({**catalogue.SHIPPED, **_installed("dissolving_suite.datasets")}, DataInfo)
 
 
 def dataset(name: str) -> DataInfo:
