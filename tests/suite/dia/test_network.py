@@ -1,0 +1,81 @@
+"""The network's size is the paper's, and its two short cuts are the same function."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from suite.dia import network
+from suite.dia.network import ResNet18, SmallMapConv
+
+
+def rand(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_parameters_and_macs_are_those_of_the_paper():
+    net = network.build("imagenet", 64, 4, 0)
+    body = sum(p.numel() for n, p in net.named_parameters() if not n.startswith(("projection", "shift")))
+    assert body == pytest.approx(11.18e6, rel=1e-3)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(rand(1, 3, 224, 224))
+    assert counter.get_total_flops() / 2 == pytest.approx(1.814e9, rel=2e-3)
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+@pytest.mark.parametrize("width", [8, 16])
+def test_shapes_of_both_stems(stem, width):
+    net = network.build(stem, width, 4, 0)
+    z, logits = net(rand(2, 3, 32, 32))
+    assert z.shape == (2, network.PROJECTION)
+    assert logits.shape == (2, 4)
+    assert net.features == 8 * width
+
+
+def test_a_gray_image_is_three_equal_channels():
+    net = network.build("imagenet", 8, 4, 0).eval()
+    gray = rand(4, 1, 28, 28)
+    for one, three in zip(net(gray), net(gray.expand(-1, 3, -1, -1)), strict=True):
+        torch.testing.assert_close(one, three, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(1, 1), (2, 2), (1, 2), (2, 1), (4, 2), (7, 1)])
+def test_convolution_without_the_padding_is_the_same_function(side, stride):
+    x = rand(3, 5, side, side).double()
+    small = SmallMapConv(5, 6, 3, stride, 1, bias=False).double()
+    plain = F.conv2d(x, small.weight, stride=stride, padding=1)
+    torch.testing.assert_close(small(x), plain)
+    small(x).square().sum().backward()
+    assert small.weight.grad is not None
+    mine = small.weight.grad.clone()
+    weight = small.weight.detach().clone().requires_grad_()
+    F.conv2d(x, weight, stride=stride, padding=1).square().sum().backward()
+    torch.testing.assert_close(mine, weight.grad)
+
+
+def test_the_body_equals_torchvisions_resnet18():
+    from torchvision.models import resnet18
+
+    reference = resnet18(weights=None)
+    reference.fc = nn.Identity()
+    net = ResNet18("imagenet", 64, 4)
+    weights = list(reference.state_dict().values())
+    mine = {n: v for n, v in net.state_dict().items() if not n.startswith(("projection", "shift"))}
+    assert [v.shape for v in mine.values()] == [v.shape for v in weights]
+    net.load_state_dict(dict(zip(mine, weights, strict=True)), strict=False)
+    x = rand(2, 3, 64, 64)
+    features = reference.eval()(x * 2 - 1)
+    z, logits = net.eval()(x)
+    torch.testing.assert_close(z, net.projection(features), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits, net.shift(features), atol=1e-5, rtol=1e-4)
+
+
+def test_the_seed_decides_and_the_global_generator_is_left_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, again, other = (network.build("imagenet", 8, 4, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.conv1.weight, again.conv1.weight)
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+    assert not torch.equal(first.projection[0].weight, other.projection[0].weight)
