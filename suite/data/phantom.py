@@ -30,13 +30,11 @@ Record = TypeVar("Record", "Truth", "_People")
 COUNTS: dict[str, tuple[int, int]] = {"train": (600, 0), "val": (60, 60), "test": (150, 150)}
 """Normal and anomalous images of each split."""
 SEED = 2024
-_CHUNK = 2**22
+_CHUNK = 2**18
 _MODES = 4
-_EDGE = 0.12
-_LUNGS = ((-0.42, -0.04, 0.29, 0.56), (0.42, -0.04, 0.27, 0.56))
-"""Centre x, y and half axes of the two lungs in the unit anatomy, whose frame is [-1, 1] x [-1, 1], y
-downwards.
-"""
+_LUNGS: Floats = np.array([(-0.42, -0.04, 0.29, 0.56), (0.42, -0.04, 0.27, 0.56)])
+_HEART: Floats = np.array([0.12, 0.28, 0.27, 0.25])
+"""Centre x, y and half axes in the anatomy's own frame, [-1, 1] x [-1, 1], y downwards."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,10 @@ class Style:
     the fine texture; ``variation``: 1 is the usual strength of the smooth individual variation.
     """
 
-    radius: float = 0.05
-    contrast: float = 0.14
-    nodules: tuple[int, int] = (3, 5)
-    texture: float = 0.015
+    radius: float = 0.055
+    contrast: float = 0.2
+    nodules: tuple[int, int] = (4, 7)
+    texture: float = 0.012
     variation: float = 1.0
 
 
@@ -166,23 +164,27 @@ def _grid(size: int) -> Floats:
 
 
 def _smooth(coefficients: Floats, x: Floats, y: Floats) -> Floats:
-    """A smooth field for each of N individuals at ``x``, ``y`` (P each, shared, or N x P): N x P."""
-    total = np.zeros(1)
-    for i in range(_MODES):
-        for j in range(_MODES):
-            wave = np.cos(np.pi * i * (x + 1) / 2) * np.cos(np.pi * j * (y + 1) / 2)
-            total = total + coefficients[:, [i * _MODES + j]] * wave
-    return total
+    """A smooth field for each of N individuals, N x P: at P shared points (P,), or at its own (N x P)."""
+    waves = np.arange(_MODES) * (np.pi / 2)
+    across, down = np.cos(waves * (x[..., None] + 1)), np.cos(waves * (y[..., None] + 1))
+    basis = (across[..., :, None] * down[..., None, :]).reshape(*x.shape, _MODES**2)
+    if x.ndim == 1:
+        return np.asarray(coefficients @ basis.T)
+    field: Floats = np.einsum("nk,npk->np", coefficients, basis)
+    return field
 
 
-def _inside(distance: Floats) -> Floats:
-    """1 where ``distance`` (1 on the border) is below one, 0 above, a smooth step between."""
-    t = np.clip((1 - distance) / _EDGE + 0.5, 0, 1)
+def _inside(distance: Floats, edge: float) -> Floats:
+    """1 where ``distance`` (1 on the border) is below one, 0 above, a smooth step of width ``edge`` between."""
+    t = np.clip((1 - distance) / edge + 0.5, 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _ellipse(u: Floats, v: Floats, x: float, y: float, a: Floats | float, b: Floats | float) -> Floats:
-    return _inside(np.sqrt(((u - x) / a) ** 2 + ((v - y) / b) ** 2))
+def _ellipse(u: Floats, v: Floats, place: Floats, scale: Floats, edge: float) -> Floats:
+    """The inside of an ellipse (centre x, y, half axes), scaled for each of N individuals."""
+    x, y, a, b = place
+    squared = ((u - x) / a) ** 2 + ((v - y) / b) ** 2
+    return _inside(np.sqrt(squared) / scale[:, None], edge)
 
 
 def _draw(
@@ -191,27 +193,26 @@ def _draw(
     axis = _grid(size)
     y, x = (part.ravel() for part in np.meshgrid(axis, axis, indexing="ij"))
     u, v = x + _smooth(people.warp_x, x, y), y + _smooth(people.warp_y, x, y)
-    image = _anatomy(people, u, v) * people.gain[:, None] + _smooth(people.field, x, y)
+    opacity = _patches(truth, axis) if kind == "coarse" else np.zeros(1)
+    image = _anatomy(people, u, v, opacity) * people.gain[:, None] + _smooth(people.field, x, y)
     image = image.reshape(-1, size, size)
-    image += _bumps(truth, axis) if kind == "fine" else _patches(truth, axis)
-    texture = noise.standard_normal((len(image), size, size)) * style.texture
-    return np.clip(np.rint(255 * (image + texture)), 0, 255).astype(np.uint8)[:, None]
+    if kind == "fine":
+        image += _bumps(truth, axis)
+    image += noise.standard_normal(image.shape) * style.texture
+    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)[:, None]
 
 
-def _anatomy(people: _People, u: Floats, v: Floats) -> Floats:
-    """Grey values of the anatomy at the anatomical coordinates ``u``, ``v`` (N x P)."""
-    torso = _inside(((u / 0.9) ** 4 + ((v - 0.15) / 1.05) ** 4) ** 0.25)
+def _anatomy(people: _People, u: Floats, v: Floats, opacity: Floats) -> Floats:
+    """Grey values at the anatomical coordinates ``u``, ``v`` (N x P); ``opacity`` brightens what lies in the lungs."""
+    flat = np.square(np.square(u / 0.9)) + np.square(np.square((v - 0.15) / 1.05))
+    torso = _inside(np.sqrt(np.sqrt(flat)), 0.12)
     image = 0.06 + 0.5 * torso
-    lungs = np.zeros_like(u)
-    for number, (cx, cy, a, b) in enumerate(_LUNGS):
-        scale = people.lungs[:, number, None]
-        lungs = np.maximum(lungs, _ellipse(u, v, cx, cy, a * scale, b * scale))
-    image += lungs * (people.lung_level[:, None] - image)
+    lungs = np.maximum(*(_ellipse(u, v, _LUNGS[side], people.lungs[:, side], 0.2) for side in (0, 1)))
+    image += lungs * (people.lung_level[:, None] + opacity - image)
     wave = np.cos(2 * np.pi * (v + 0.35 * u * u) / people.rib_period[:, None] + people.rib_phase[:, None])
     image += people.ribs[:, None] * np.maximum(wave, 0) * torso
-    image += 0.14 * torso * np.maximum(0, 1 - (u / 0.16) ** 2)
-    heart = people.heart[:, None]
-    image += _ellipse(u, v, 0.12, 0.28, 0.27 * heart, 0.25 * heart) * (0.66 - image)
+    image += 0.14 * torso * np.maximum(0, 1 - np.square(u / 0.16))
+    image += _ellipse(u, v, _HEART, people.heart, 0.35) * (0.64 - image)
     return image
 
 
@@ -225,14 +226,11 @@ def _bumps(truth: Truth, axis: Floats) -> Floats:
 
 
 def _patches(truth: Truth, axis: Floats) -> Floats:
-    """The sum of all opacities: ellipses with soft borders, taller than wide."""
-    total = np.zeros((len(truth.x), len(axis), len(axis)))
-    for x, y, radius, contrast in zip(truth.x.T, truth.y.T, truth.radius.T, truth.contrast.T, strict=True):
-        a = np.maximum(radius, 1e-6)[:, None, None]
-        across = ((axis[None, None, :] - x[:, None, None]) / a) ** 2
-        down = ((axis[None, :, None] - y[:, None, None]) / (1.5 * a)) ** 2
-        total += contrast[:, None, None] * np.clip(1.4 * (1 - np.sqrt(across + down)), 0, 1)
-    return total
+    """The opacity of each image, an ellipse with a soft border, half as tall again as wide: N x P."""
+    a = np.maximum(truth.radius, 1e-6)[..., None]
+    across, down = ((axis - truth.x[..., None]) / a) ** 2, ((axis - truth.y[..., None]) / (1.5 * a)) ** 2
+    height = truth.contrast[..., None, None] * _inside(np.sqrt(down[..., None] + across[..., None, :]), 0.6)
+    return np.asarray(height.sum(axis=1).reshape(len(height), -1))
 
 
 def _nodules(labels: NDArray[np.int64], people: _People, seed: int, style: Style) -> Truth:
@@ -253,8 +251,8 @@ def _opacities(labels: NDArray[np.int64], people: _People, seed: int, style: Sty
     there = labels[:, None] == 1
     missing = random.random(shape) < 0.5
     x, y = _in_lungs(random, people, shape, np.where(missing, 0.0, 0.5))
-    radius = np.where(missing, 0.36, random.uniform(0.26, 0.34, shape))
-    contrast = np.where(missing, 0.32, random.uniform(0.22, 0.32, shape))
+    radius = np.where(missing, 0.6, random.uniform(0.28, 0.36, shape))
+    contrast = np.where(missing, 0.33, random.uniform(0.26, 0.34, shape))
     return Truth(x * there, y * there, radius * there, contrast * there)
 
 
@@ -264,7 +262,7 @@ def _in_lungs(
     """Points in the lungs of each individual, at most ``reach`` of the way to the border, in image
     coordinates.
     """
-    lungs = np.array(_LUNGS)[random.integers(0, 2, shape)]
+    lungs = _LUNGS[random.integers(0, 2, shape)]
     angle, way = random.uniform(0, 2 * np.pi, shape), reach * np.sqrt(random.random(shape))
     u = lungs[..., 0] + lungs[..., 2] * way * np.cos(angle)
     v = lungs[..., 1] + lungs[..., 3] * way * np.sin(angle)
