@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from suite.assess import Assessment, assess
 from suite.options import check_only, check_seeds, check_sets
 from suite.registry import Need
-from suite.resolve import Acting, Point, Resolver, cell_faults, points
+from suite.resolve import Acting, Point, resolve
 from suite.settings import key_of
 from suite.spec import Profile, Spec, load_profile, resolve_profile
 from suite.vocabulary import SpecErrors, label_of
@@ -99,17 +99,15 @@ def expand(
     flat = check_sets(sets or {})
     wanted = check_only(only or {})
     used = spec.seeds if seeds is None else check_seeds(seeds)
-    if faults := cell_faults(spec, profile, flat):
+    cells, faults = resolve(spec, profile, flat)
+    if faults:
         raise SpecErrors(f"{spec.path}: {fault}" for fault in faults)
     if "seed" in wanted:
         used = tuple(seed for seed in used if str(seed) in wanted["seed"])
-    resolve = Resolver()
-    cells = []
-    for point in points(spec, profile, flat):
-        acting = resolve(point.flat)
-        if used and _is_wanted(point, acting, wanted):
-            cells.append(_cell(point, acting, used))
-    return Plan(spec, profile.name, tuple(cells))
+    kept = [
+        _cell(point, acting, used) for point, acting in cells if used and _is_wanted(point, acting, wanted)
+    ]
+    return Plan(spec, profile.name, tuple(kept))
 
 
 def _cell(point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:

@@ -1,0 +1,187 @@
+"""What stands between a plan and its table: for each run its state in the store, and why it is so.
+
+Nothing is written and neither torch nor a data set is loaded, so a plan can be looked at in a moment.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from suite import registry
+from suite.data.identity import DataSettings
+from suite.provenance import source_hash
+from suite.settings import key_of, nest
+
+if TYPE_CHECKING:
+    from suite.plan import Plan, Run
+    from suite.store import Outcome, Store
+
+RunState = Literal["done", "to run", "running", "failed", "interrupted", "blocked", "stale"]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A run, its state, the reason in a few words, and the seconds it may take (median of its like; None: not
+    known).
+    """
+
+    run: Run
+    state: RunState
+    reason: str
+    seconds: float | None = None
+
+
+def assess(
+    plan: Plan, store: Store, *, data_root: Path | None = None, force: bool = False
+) -> list[Assessment]:
+    """The state of each run of a plan, in the plan's order.
+
+    Done runs are ``stale`` when the method's source or the data at hand are not those they were computed
+    with; that is only said, never acted upon, unless ``force`` asks for everything anew.
+    """
+    history = _History(store)
+    data = _DataAtHand(store.root, data_root)
+    return [_assess(run, plan.profile, history, data, force) for run in plan.runs]
+
+
+def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force: bool) -> Assessment:
+    outcome = history.outcome(run)
+    if outcome is not None and not force:
+        changed = _changed(run, outcome, data)
+        return Assessment(run, "stale" if changed else "done", changed or "done")
+    seconds = history.seconds(run, profile)
+    state = history.store.state(run)
+    if state.name == "running":
+        return Assessment(run, "running", f"running {state.reason}".rstrip(), seconds)
+    if missing := data.missing(run):
+        return Assessment(run, "blocked", f"data missing: {missing}", seconds)
+    if outcome is not None:
+        return Assessment(run, "to run", "forced", seconds)
+    if state.name == "failed":
+        return Assessment(run, "failed", f"failed before: {state.reason}", seconds)
+    if state.name == "interrupted":
+        return Assessment(
+            run, "interrupted", f"interrupted: {state.reason}" if state.reason else "interrupted", seconds
+        )
+    return Assessment(run, "to run", history.why_new(run), seconds)
+
+
+def _changed(run: Run, outcome: Outcome, data: _DataAtHand) -> str:
+    """Why a done run is stale; empty when it is not."""
+    now = data.digest(run)
+    if now and outcome.data.get("digest") and outcome.data["digest"] != now:
+        return "data digest changed"
+    source = source_hash(registry.method(run.method))
+    return "source changed" if source and outcome.source and outcome.source != source else ""
+
+
+class _History:
+    """What the store's outcomes tell about runs like the ones asked for; read once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._by_key: dict[str, Outcome] = {}
+        self._cells: set[str] = set()
+        self._fits: set[str] = set()
+        self._like: set[tuple[str, str, int]] = set()
+        self._fit_costs: dict[tuple[str, str, str], dict[str, float]] = {}
+        self._score_costs: dict[tuple[str, str, str], list[float]] = {}
+        for outcome in store.outcomes():
+            self._by_key[outcome.eval_key] = outcome
+            self._fits.add(outcome.train_key)
+            self._cells.add(_cell_key(outcome.train, outcome.evaluation))
+            dataset = _data_name(outcome.train)
+            self._like.add((outcome.method, dataset, outcome.seed))
+            place = (outcome.method, dataset, outcome.profile)
+            self._fit_costs.setdefault(place, {})[outcome.train_key] = _number(
+                outcome.cost.get("fit_seconds")
+            )
+            self._score_costs.setdefault(place, []).append(_number(outcome.cost.get("score_seconds")))
+
+    def outcome(self, run: Run) -> Outcome | None:
+        found = self._by_key.get(run.eval_key)
+        return found if found is not None and found.train_key == run.train_key else None
+
+    def why_new(self, run: Run) -> str:
+        """The nearest thing that is there: the fit, other seeds of the cell, or the same run under other
+        settings.
+        """
+        if run.train_key in self._fits:
+            return "settings changed (scoring only)"
+        if _cell_key(run.train, run.evaluation) in self._cells:
+            return "missing seed"
+        like = (run.method, _data_name(run.train), run.seed)
+        return "settings changed" if like in self._like else "new"
+
+    def seconds(self, run: Run, profile: str) -> float | None:
+        """Median seconds of done runs of the same method, data set and profile; of their scoring if the fit
+        is there.
+        """
+        place = (run.method, _data_name(run.train), profile)
+        if place not in self._fit_costs:
+            return None
+        score = statistics.median(self._score_costs[place])
+        return (
+            score
+            if run.train_key in self._fits
+            else score + statistics.median(self._fit_costs[place].values())
+        )
+
+
+def _cell_key(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """What the seeds of a cell share. Artefacts may be a seed's own; their settings stand in the training's
+    anyway.
+    """
+    shared = {name: value for name, value in train.items() if name not in ("seed", "artefacts")}
+    return key_of(
+        {"train": shared, "evaluation": {name: one for name, one in evaluation.items() if name != "train"}}
+    )
+
+
+def _data_name(train: Mapping[str, Any]) -> str:
+    """The data set's name in the keys."""
+    data = train.get("data")
+    return str(data.get("name", "")) if isinstance(data, Mapping) else ""
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+class _DataAtHand:
+    """Whether a run's data are at hand, asked once for each data set and its settings."""
+
+    def __init__(self, store_root: Path, data_root: Path | None) -> None:
+        self._roots = (store_root, data_root)
+        self._found: dict[str, tuple[str, str]] = {}
+
+    def missing(self, run: Run) -> str:
+        """One line on what is missing and how to get it; empty when nothing is."""
+        return self._look(run)[0]
+
+    def digest(self, run: Run) -> str:
+        """The content digest of the packed data; empty while they are not packed."""
+        return self._look(run)[1]
+
+    def _look(self, run: Run) -> tuple[str, str]:
+        flat = {
+            name.removeprefix("data."): one for name, one in run.settings.items() if name.startswith("data.")
+        }
+        key = f"{run.dataset} {sorted(flat.items())}"
+        if key not in self._found:
+            self._found[key] = self._ask(run.dataset, flat)
+        return self._found[key]
+
+    def _ask(self, name: str, flat: Mapping[str, Any]) -> tuple[str, str]:
+        from suite.data import pack
+
+        info = registry.dataset(name)
+        settings = DataSettings.parse(nest(flat))
+        assert isinstance(settings, DataSettings)
+        if pack.find(info, settings, *self._roots) is None and not pack.fetchable(info):
+            return pack.missing(info), ""
+        return "", pack.known_digest(info, settings, *self._roots) or ""

@@ -1,0 +1,230 @@
+"""A spec: one TOML file that says which cells a table has, read and checked at once.
+
+A spec names cases (labelled sets of settings), a grid (axes and their values) and overrides; profiles are
+overlays of the same kind. Reading one either gives a :class:`Spec` or raises :class:`SpecErrors` with every
+fault in it, each with the file and the key. Settings may be written dotted (``"train.batch" = 48``) or nested
+(``train = { batch = 48 }``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from suite import resources
+from suite.resolve import resolve
+from suite.settings import Int
+from suite.spec_check import Checker, check_axes, check_cases, check_groups, check_levels
+from suite.vocabulary import SpecErrors, did_you_mean
+
+PAPER = "paper"
+"""The profile that changes nothing: the paper's settings are the defaults."""
+
+AUTO = "auto"
+"""Stands for ``paper`` on a machine with a GPU and ``cpu`` otherwise."""
+
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Frame(BaseModel):
+    """Base of the sections of a spec file: unknown keys are forbidden, types are strict."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Case(Frame):
+    """A labelled row or column that is a set of settings."""
+
+    label: Annotated[str, Field(min_length=1)]
+    set: dict[str, Any] = {}
+
+
+class Override(Frame):
+    """Settings for the cells in which every name of ``where`` has the given value, or one of a list of
+    values.
+    """
+
+    where: dict[str, Any]
+    set: dict[str, Any]
+
+
+class Table(Frame):
+    """How the cells are shown.
+
+    ``rows`` and ``columns`` are axes, outermost first: ``case`` and the grid's. ``published``: the id of a
+    table in ``reports/published.toml``. ``groups``: title -> labels that stand together under it.
+    ``average``: axes over which an average is added. ``extra``: further columns taken from the outcomes (a
+    metric or a cost by its name). ``tolerance``: a difference from the published value up to this counts as
+    reproduced.
+    """
+
+    rows: Names = ()
+    columns: Names = ()
+    published: str | None = None
+    groups: dict[str, Names] = {}
+    average: Names = ()
+    extra: Names = ()
+    metric: Literal["auroc", "aupr", "fpr95"] = "auroc"
+    selection: Literal["last", "best_val", "best_test"] = "last"
+    tolerance: Annotated[float, Field(ge=0)] = 0.05
+    footnotes: Names = ()
+
+
+class _Overlay(Frame):
+    title: str = ""
+    description: str = ""
+    settings: dict[str, Any] = {}
+    override: list[Override] = []
+
+
+class _File(_Overlay):
+    seeds: Annotated[list[Annotated[Int, Field(ge=0)]], Field(min_length=1)] = [0, 1, 2]
+    profile: str | None = None
+    case: list[Case] = []
+    grid: dict[str, Any] = {}
+    table: Table = Table()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An overlay of compute settings, below everything that a spec says itself. Settings are flat."""
+
+    name: str
+    settings: Mapping[str, Any]
+    overrides: tuple[Override, ...] = ()
+    title: str = ""
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec. All settings are flat and dotted; ``grid`` maps each axis to its values, in the file's
+    order.
+    """
+
+    path: Path
+    name: str
+    title: str
+    description: str
+    seeds: tuple[int, ...]
+    profile: str | None
+    settings: Mapping[str, Any]
+    cases: tuple[Case, ...]
+    grid: Mapping[str, tuple[Any, ...]]
+    overrides: tuple[Override, ...]
+    table: Table
+
+
+def load_spec(path: str | Path) -> Spec:
+    """Read and check a spec: a path, or the name of a shipped one. Raises :class:`SpecErrors` with every
+    fault.
+    """
+    found = resources.find_spec(path)
+    raw = _read(found, f"shipped specs: {', '.join(resources.names('specs'))}")
+    checker = Checker(str(found))
+    file = checker.frame(_File, raw)
+    settings = checker.settings("settings", raw.get("settings"))
+    cases = check_cases(checker, raw.get("case"))
+    grid = checker.grid(raw.get("grid"))
+    if not cases and not grid:
+        cases = [(str(settings.get("method", found.stem)), {})]
+    labels = tuple(label for label, _ in cases)
+    overrides = checker.overrides(raw.get("override"), labels)
+    rows, columns = check_axes(checker, raw.get("table"), labels, grid)
+    check_groups(checker, raw.get("table"), labels, grid)
+    check_levels(checker, cases, grid)
+    if isinstance(raw.get("seeds"), list):
+        checker.repeated("seeds", raw["seeds"])
+    if isinstance(raw.get("profile"), str):
+        _check_profile(checker, raw["profile"], found)
+    if file is None or checker.lines:
+        raise SpecErrors(checker.lines)
+    spec = Spec(
+        path=found,
+        name=found.stem,
+        title=file.title or found.stem,
+        description=file.description,
+        seeds=tuple(file.seeds),
+        profile=file.profile,
+        settings=settings,
+        cases=tuple(Case(label=label, set=values) for label, values in cases),
+        grid=grid,
+        overrides=tuple(Override(where=where, set=values) for where, values in overrides),
+        table=file.table.model_copy(update={"rows": rows, "columns": columns}),
+    )
+    if faults := resolve(spec)[1]:
+        raise SpecErrors(f"{found}: {fault}" for fault in faults)
+    return spec
+
+
+def load_profile(name: str, beside: Path | None = None) -> Profile:
+    """A profile by name, or by the path of a file. Raises :class:`SpecErrors`.
+
+    ``profiles/NAME.toml`` in the folder ``beside`` (the spec's) goes before the shipped ones.
+    """
+    path = _profile_path(name, beside)
+    if path is None:
+        raise SpecErrors([f"profile {name}: {_no_profile(name, beside)}"])
+    raw = _read(path)
+    checker = Checker(str(path))
+    file = checker.frame(_Overlay, raw)
+    settings = checker.settings("settings", raw.get("settings"))
+    overrides = checker.overrides(raw.get("override"))
+    if file is None or checker.lines:
+        raise SpecErrors(checker.lines)
+    sets = tuple(Override(where=where, set=values) for where, values in overrides)
+    return Profile(path.stem, settings, sets, file.title, path)
+
+
+def resolve_profile(name: str | None) -> str:
+    """The name of the profile to use: none given is ``paper``; ``auto`` is ``paper`` where there is an NVIDIA
+    GPU, else ``cpu``.
+    """
+    if name == AUTO:
+        # Asked of the driver, not of torch: importing torch takes seconds.
+        return PAPER if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") else "cpu"
+    return name or PAPER
+
+
+def profile_names(beside: Path | None = None) -> tuple[str, ...]:
+    """Every profile at hand."""
+    near = (path.stem for path in beside.glob("profiles/*.toml")) if beside else ()
+    return tuple(sorted({*resources.names("specs/profiles"), *near}))
+
+
+def _profile_path(name: str, beside: Path | None) -> Path | None:
+    if name.endswith(".toml"):
+        return Path(name)
+    folders = ([beside / "profiles"] if beside else []) + [resources.root() / "specs" / "profiles"]
+    return next((path for folder in folders if (path := folder / f"{name}.toml").is_file()), None)
+
+
+def _no_profile(name: str, beside: Path | None) -> str:
+    known = (*profile_names(beside), AUTO)
+    return f'no profile is called "{name}"{did_you_mean(name, known)}; there are {", ".join(known)}'
+
+
+def _check_profile(checker: Checker, name: str, spec: Path) -> None:
+    if name != AUTO and _profile_path(name, spec.parent) is None:
+        checker.fault("profile", _no_profile(name, spec.parent))
+
+
+def _read(path: Path, hint: str = "") -> dict[str, Any]:
+    """The TOML of a file. An unreadable file and a slip in the syntax are single, located lines."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecErrors([f"{path}: no such file{f'; {hint}' if hint else ''}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise SpecErrors([f"{path}: cannot be read: {reason}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        message, _, where = str(error).rpartition(" (at ")
+        raise SpecErrors([f"{path}: {where.rstrip(')')}: {message[:1].lower()}{message[1:]}"]) from None

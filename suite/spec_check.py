@@ -1,0 +1,288 @@
+"""The checks behind :mod:`suite.spec`.
+
+Each part of a raw TOML table is looked at by itself, so that one fault does not hide another. A checker
+collects lines ``file: key.path: message``. Parts with a wrong shape are told by the pydantic frames and are
+skipped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from suite.vocabulary import did_you_mean, label_of, shown, vocabulary, words
+
+Model = TypeVar("Model", bound=BaseModel)
+Flat = dict[str, Any]
+
+
+@dataclass
+class Checker:
+    """Collects what is wrong with one file (or one option of the command line)."""
+
+    file: str
+    lines: list[str] = field(default_factory=list)
+
+    def fault(self, key: str, message: str) -> None:
+        self.lines.append(f"{self.file}: {key}: {message}")
+
+    def frame(self, model: type[Model], raw: Mapping[str, Any]) -> Model | None:
+        """The file's outer shape; None when it is wrong."""
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            for one in error.errors():
+                self.fault(key_path(one["loc"], raw), self._frame_words(model, one, raw))
+        return None
+
+    def _frame_words(self, model: type[BaseModel], error: Any, raw: Mapping[str, Any]) -> str:
+        loc = error["loc"]
+        if error["type"] == "extra_forbidden":
+            name = str(loc[-1])
+            if len(loc) == 1 and vocabulary().unknown(name) is None:
+                return "unknown key here; settings stand in [settings], a case, [grid] or an override"
+            return f"unknown key{did_you_mean(name, _fields_at(model, loc[:-1]))}"
+        if error["type"] == "missing" and loc[-1] == "label":
+            return f"missing; every [[case]] needs a label (this is number {loc[1] + 1})"
+        if error["type"] in ("string_too_short", "too_short"):
+            return "is empty"
+        return words(error)
+
+    def flat(self, key: str, table: Mapping[str, Any], prefix: str = "") -> Flat:
+        """Dotted names to values; a setting given both dotted and nested is a fault."""
+        found: Flat = {}
+        for name, value in table.items():
+            inner = (
+                self.flat(key, value, f"{prefix}{name}.")
+                if isinstance(value, Mapping)
+                else {f"{prefix}{name}": value}
+            )
+            for twice in found.keys() & inner.keys():
+                self.fault(f"{key}.{twice}", "is given twice, dotted and nested")
+            found.update(inner)
+        return found
+
+    def settings(self, key: str, table: Any) -> Flat:
+        """A table of settings, flat, each value as it is meant."""
+        if not isinstance(table, Mapping):
+            return {}
+        prefix = f"{key}." if key else ""
+        return {
+            name: self.value(f"{prefix}{name}", name, value) for name, value in self.flat(key, table).items()
+        }
+
+    def value(self, key: str, name: str, value: Any) -> Any:
+        """One setting's value; unknown names and illegal values are faults."""
+        message = vocabulary().unknown(name)
+        if message is None:
+            value, message = vocabulary().check(name, value)
+        if message is not None:
+            self.fault(key, message)
+        return value
+
+    def grid(self, table: Any) -> dict[str, tuple[Any, ...]]:
+        """Axes and their values. An axis needs at least one value, and none twice."""
+        axes: dict[str, tuple[Any, ...]] = {}
+        if not isinstance(table, Mapping):
+            return axes
+        if not table:
+            self.fault(
+                "grid", 'is empty; give an axis such as dataset = ["pneumonia_mnist"], or leave [grid] out'
+            )
+        for name, values in self.flat("grid", table).items():
+            axes[name] = ()
+            key = f"grid.{name}"
+            message = vocabulary().unknown(name)
+            if message is not None:
+                self.fault(key, message)
+            elif not isinstance(values, list):
+                self.fault(key, f"must be a list of values, such as [{shown(values)}]")
+            elif not values:
+                self.fault(key, "has no values; give at least one, or leave the axis out")
+            else:
+                axes[name] = tuple(self.value(key, name, value) for value in values)
+                self.repeated(key, axes[name])
+        return axes
+
+    def repeated(self, key: str, values: Iterable[Any]) -> None:
+        """Values that stand more than once in a list are a fault, told once each."""
+        seen: list[Any] = []
+        told: list[Any] = []
+        for value in values:
+            if value in seen and value not in told:
+                self.fault(key, f"{shown(value)} is given more than once")
+                told.append(value)
+            seen.append(value)
+
+    def overrides(self, raw: Any, labels: tuple[str, ...] = ()) -> list[tuple[Flat, Flat]]:
+        """The (where, set) of each override, flat. ``labels``: the cases that a ``where`` may name."""
+        found: list[tuple[Flat, Flat]] = []
+        for number, one in enumerate(raw if isinstance(raw, list) else (), start=1):
+            if isinstance(one, Mapping):
+                key = f"override[{number}]"
+                found.append(
+                    (
+                        self._where(f"{key}.where", one.get("where"), labels),
+                        self.settings(f"{key}.set", one.get("set")),
+                    )
+                )
+        return found
+
+    def _where(self, key: str, table: Any, labels: tuple[str, ...]) -> Flat:
+        if not isinstance(table, Mapping):
+            return {}
+        where: Flat = {}
+        for name, value in self.flat(key, table).items():
+            message = vocabulary().unknown(name, also=("case",))
+            if message is not None:
+                self.fault(f"{key}.{name}", message)
+            elif name == "case":
+                for label in value if isinstance(value, list) else [value]:
+                    if label not in labels:
+                        self.fault(
+                            f"{key}.case", f"{shown(label)} is no case{did_you_mean(str(label), labels)}"
+                        )
+                where[name] = value
+            elif name == "profile":
+                where[name] = value
+            else:
+                where[name] = self._condition(f"{key}.{name}", name, value)
+        return where
+
+    def _condition(self, key: str, name: str, value: Any) -> Any:
+        """A value, or a list of values; a setting that is a list itself (a step range) may stand as it is."""
+        plain, message = vocabulary().check(name, value)
+        if message is None:
+            return plain
+        if not isinstance(value, list):
+            self.fault(key, message)
+            return value
+        if not value:
+            self.fault(key, "is an empty list, which no cell can match")
+        return [self.value(key, name, one) for one in value]
+
+
+def check_cases(checker: Checker, raw: Any) -> list[tuple[str, Flat]]:
+    """The label and flat settings of each case; labels are unique. The frame tells of one without a label."""
+    cases: list[tuple[str, Flat]] = []
+    for number, one in enumerate(raw if isinstance(raw, list) else (), start=1):
+        if not isinstance(one, Mapping):
+            continue
+        label = one.get("label")
+        key = f'case "{label}"' if isinstance(label, str) and label else f"case[{number}]"
+        values = checker.settings(f"{key}.set", one.get("set"))
+        if isinstance(label, str) and label:
+            cases.append((label, values))
+    checker.repeated("case.label", [label for label, _ in cases])
+    return cases
+
+
+def check_axes(
+    checker: Checker, table: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The axes of rows and columns. Every axis with more than one value stands in exactly one of them.
+
+    Without ``rows``: the cases, or the first axis of the grid; without ``columns``: the axes that are left.
+    """
+    axes = (("case",) if labels else ()) + tuple(grid)
+    given = table if isinstance(table, Mapping) else {}
+    placed: dict[str, tuple[str, ...]] = {}
+    for side in ("rows", "columns"):
+        names = given.get(side)
+        placed[side] = (
+            tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+        )
+        for name in placed[side]:
+            if name not in axes:
+                known = f"the axes are {', '.join(axes)}" if axes else "this spec has no axes"
+                checker.fault(
+                    f"table.{side}",
+                    f'"{name}" is not an axis of this spec{did_you_mean(name, axes)}; {known}',
+                )
+    checker.repeated("table.rows and table.columns", placed["rows"] + placed["columns"])
+    if "rows" not in given:
+        placed["rows"] = tuple(axis for axis in axes if axis not in placed["columns"])[
+            : 1 if "columns" not in given else None
+        ]
+    if "columns" not in given:
+        placed["columns"] = tuple(axis for axis in axes if axis not in placed["rows"])
+    for axis in axes:
+        many = len(labels) if axis == "case" else len(grid[axis])
+        if many > 1 and axis not in placed["rows"] + placed["columns"]:
+            key = "case" if axis == "case" else f"grid.{axis}"
+            checker.fault(
+                key,
+                f"has {many} values but stands in neither table.rows nor table.columns, so cells would merge; "
+                f'add "{axis}" to one',
+            )
+    return placed["rows"], placed["columns"]
+
+
+def check_levels(
+    checker: Checker, cases: list[tuple[str, Flat]], grid: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """A case and the grid have one precedence, so no setting may be given by both."""
+    for label, values in cases:
+        for name in values.keys() & grid.keys():
+            checker.fault(
+                f'case "{label}".set.{name}', f"{name} is also an axis of the grid; keep one of the two"
+            )
+
+
+def check_groups(
+    checker: Checker, table: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Groups name labels that are there, and averages go over axes that are there."""
+    given = table if isinstance(table, Mapping) else {}
+    known = (*labels, *(label_of(value) for values in grid.values() for value in values))
+    groups = given.get("groups")
+    for title, members in groups.items() if isinstance(groups, Mapping) else ():
+        for member in members if isinstance(members, list) else ():
+            if member not in known:
+                checker.fault(
+                    f"table.groups.{title}",
+                    f"{shown(member)} is no label of a row or column{did_you_mean(str(member), known)}",
+                )
+    average = given.get("average")
+    for axis in average if isinstance(average, list) else ():
+        if axis not in (*grid, *(("case",) if labels else ())):
+            checker.fault(
+                "table.average", f"{shown(axis)} is not an axis of this spec{did_you_mean(str(axis), grid)}"
+            )
+
+
+def key_path(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
+    """A pydantic location as the user would point at it: ``case "CSI".set``; list items count from 1."""
+    text = ""
+    here: Any = raw
+    for part in loc:
+        if isinstance(part, int):
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+            label = here.get("label") if text == "case" and isinstance(here, Mapping) else None
+            text += f' "{label}"' if isinstance(label, str) and label else f"[{part + 1}]"
+        else:
+            here = here.get(part) if isinstance(here, Mapping) else None
+            text += f".{part}" if text else part
+    return text
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The legal keys of the section at a location."""
+    here = model
+    for part in loc:
+        if isinstance(part, str):
+            annotation = here.model_fields[part].annotation
+            inner = next(
+                (one for one in (annotation, *getattr(annotation, "__args__", ())) if _is_model(one)), None
+            )
+            if inner is None:
+                return ()
+            here = inner
+    return tuple(here.model_fields)
+
+
+def _is_model(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)
