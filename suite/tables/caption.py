@@ -65,10 +65,10 @@ def _spread(table: Table, plan: Plan) -> str:
     name, higher = METRICS[table.metric]
     seeds = plan.spec.seeds if plan.cells else ()
     planned = sorted({run.seed for cell in plan.cells for run in cell.runs}) or list(seeds)
-    listed = f"seed{'s' * (len(planned) != 1)} {', '.join(map(str, planned))}"
+    listed = f"seed{'s' * (len(planned) != 1)} ({', '.join(map(str, planned))})"
     better = "" if higher else " (lower is better)"
     if len(planned) < 2:
-        return f"{name}{better} of one run ({listed}): nothing is known about the spread over seeds."
+        return f"{name}{better} of one run, {listed}: nothing is known about the spread over seeds."
     some = any(entry.n and not entry.complete for entry in table.entries)
     partial = "; (k/n): only k of the n seeds are done" if some else ""
     spread = f"mean ± sample standard deviation (ddof 1) over n = {len(planned)} {listed}"
@@ -118,7 +118,7 @@ def _published(entries: list[Entry]) -> str:
     sources = sorted({entry.source for entry in entries if entry.published is not None})
     if not sources:
         return ""
-    return f"In brackets the published value ({', '.join(sources)}) and ours minus it."
+    return f"Beside each value: the published one ({', '.join(sources)}) and ours minus it."
 
 
 def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:

@@ -83,6 +83,7 @@ def latex(table: Table) -> str:
         header=_latex_header(table),
         body=list(_latex_body(table)),
         notes=[*notes, *table.footnotes],
+        comments=[escape.clean(f"Not computed, {why}: {'; '.join(cells)}") for why, cells in table.missing],
     )
 
 
@@ -182,8 +183,8 @@ def _terminal_cell(entry: Entry | None) -> Any:
 
     cell = Text(text.value(entry), style="bold" if entry is not None and entry.best else "")
     cell.append(text.marks(entry), style="red")
-    if beside := text.beside(entry):
-        cell.append(f"\n{beside}", style="not bold dim")
+    for line in filter(None, (text.published(entry), text.difference(entry))):
+        cell.append(f"\n{line}", style="not bold dim")
     return cell
 
 
@@ -231,10 +232,9 @@ def _environment(kind: str) -> jinja2.Environment:
         keep_trailing_newline=True,
         **(latex_marks if kind == "latex" else {}),
     )
-    environment.globals |= {"raw": Raw, "plain": lambda value: Raw(escape.clean(value))}
+    environment.globals["raw"] = Raw
+    # Separators are the template's own and stand as they are; what they join is escaped like any value.
     environment.filters["join"] = lambda values, between="": Raw(
-        str(between if isinstance(between, Raw) else escaped(between) or between).join(
-            str(value) if isinstance(value, Raw) else escaped(value) for value in values
-        )
+        between.join(value if isinstance(value, Raw) else escaped(value) for value in values)
     )
     return environment
