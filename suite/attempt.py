@@ -49,8 +49,7 @@ class Attempt:
         run = self.run
         self.recorder.stage("data")
         identity = run.train["data"]
-        info = registry.dataset(run.dataset)
-        pack = packs.load(info, data_settings(identity), self.store.root, self.conditions.data_root)
+        pack = pack_of(run, self.store, self.conditions)
         training = select.training(pack, identity, run.seed)
         test = select.evaluation(pack, identity, "test", run.seed)
         bench = Bench(
@@ -82,6 +81,8 @@ class Attempt:
             return dict(files.peek_json(self.folder / "fit.json"))
         made = {kind: bench.artefacts.facts(kind) for kind in bench.artefacts}
         source = provenance.source_hash(registry.method(self.run.method))
+        # Importing torch and the method takes seconds that are not the fit's.
+        registry.method(self.run.method).load()
         resuming, notes = self._settle(bench, pack, source)
         meter = self.recorder.begin(resuming=resuming)
         environment = self._environment()
@@ -207,6 +208,12 @@ class Attempt:
             bench.snapshot(number).unlink(missing_ok=True)
         if keep == "none":
             bench.weights.unlink(missing_ok=True)
+
+
+def pack_of(run: Run, store: Store, conditions: Conditions) -> Pack:
+    """A run's data, packed first if need be."""
+    info = registry.dataset(run.dataset)
+    return packs.load(info, data_settings(run.train["data"]), store.root, conditions.data_root)
 
 
 def build(run: Run) -> Detector:

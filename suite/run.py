@@ -22,6 +22,7 @@ from suite.store import Stage, StateName, Store
 if TYPE_CHECKING:
     from suite.claims import Claim
     from suite.plan import Run
+    from suite.registry import Need
 
 SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 """System errors that say nothing about the run: the next command tries it again."""
@@ -45,6 +46,26 @@ def execute(run: Run, store: Store, conditions: Conditions | None = None) -> Out
         # Between the look and the claim another process may have finished it.
         done = None if conditions.force else store.outcome(run.train_key, run.eval_key)
         return done if done is not None else _Guarded(run, store, conditions, claim).carry_out()
+
+
+def make_artefact(need: Need, run: Run, store: Store, conditions: Conditions) -> None:
+    """Make an artefact from the data of a run that wants it, unless it is there.
+
+    Raises Busy, Interrupted and DataMissing like :func:`execute`, and whatever goes wrong.
+    """
+    from suite import artefacts
+    from suite.attempt import pack_of
+
+    folder = store.artefact_folder(need.kind, need.key)
+    recorder = Recorder(folder, conditions.progress)
+    recorder.log(f"{need.label or need.kind} for {run.dataset}, {conditions.device}")
+    try:
+        artefacts.make(need, pack_of(run, store, conditions), store, conditions, conditions.stop)
+    except (Busy, Interrupted, DataMissing):
+        raise
+    except Exception:
+        recorder.log(traceback.format_exc())
+        raise
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,0 +1,67 @@
+"""Where runs happen: in worker processes of this machine (:mod:`suite.executors.local`).
+
+An executor takes tasks, carries each out once, and tells of each end. It never imports torch itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from suite.job import Force, Keep
+from suite.registry import Need
+
+if TYPE_CHECKING:
+    from suite.plan import Run
+
+End = Literal["done", "failed", "interrupted", "blocked", "busy", "died", "skipped"]
+"""``busy``: another process has it. ``died``: its worker is gone. ``skipped``: never begun, since we were
+asked to stop.
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be carried out; or, with ``need``, an artefact to be made with the data of ``run``."""
+
+    run: Run
+    need: Need | None = None
+    force: Force = ""
+    profile: str = "paper"
+    seconds: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What people see."""
+        if self.need is not None:
+            return f"{self.need.label or self.need.kind} for {self.run.dataset}"
+        return f"{self.run.method} {self.run.dataset} seed {self.run.seed}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended. ``elsewhere``: another process did it."""
+
+    task: Task
+    end: End
+    reason: str = ""
+    seconds: float = 0.0
+    auroc: float | None = None
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an executor works. ``devices`` are dealt to the slots in turn."""
+
+    store: Path
+    data_root: Path | None = None
+    slots: int = 1
+    threads: int = 1
+    devices: tuple[str, ...] = ("cpu",)
+    keep: Keep = "all"
+    fail_fast: bool = False
+    checkpoint_every: float = 60.0
+    on_end: Callable[[Ended], None] = field(default=lambda ended: None)
