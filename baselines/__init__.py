@@ -1,0 +1,1 @@
+"""Methods to compare with: one file each, and their torch-free facts in :mod:`baselines.info`."""
