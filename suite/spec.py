@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from suite import resources
 from suite.resolve import resolve
 from suite.settings import Int
-from suite.spec_check import Checker, check_axes, check_cases, check_groups, check_levels
+from suite.spec_axes import check_axes, check_cases, check_groups, check_levels, check_published
+from suite.spec_check import Checker
 from suite.vocabulary import SpecErrors, did_you_mean
 
 PAPER = "paper"
@@ -31,6 +32,9 @@ AUTO = "auto"
 
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Extra = Literal[
+    "auroc", "aupr", "fpr95", "parameters", "fit_seconds", "score_seconds", "cpu_seconds", "peak_memory_mb"
+]
 
 
 class Frame(BaseModel):
@@ -70,7 +74,7 @@ class Table(Frame):
     published: str | None = None
     groups: dict[str, Names] = {}
     average: Names = ()
-    extra: Names = ()
+    extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
     metric: Literal["auroc", "aupr", "fpr95"] = "auroc"
     selection: Literal["last", "best_val", "best_test"] = "last"
     tolerance: Annotated[float, Field(ge=0)] = 0.05
@@ -139,6 +143,7 @@ def load_spec(path: str | Path) -> Spec:
     overrides = checker.overrides(raw.get("override"), labels)
     rows, columns = check_axes(checker, raw.get("table"), labels, grid)
     check_groups(checker, raw.get("table"), labels, grid)
+    check_published(checker, raw.get("table"))
     check_levels(checker, cases, grid)
     if isinstance(raw.get("seeds"), list):
         checker.repeated("seeds", raw["seeds"])
@@ -208,7 +213,7 @@ def _profile_path(name: str, beside: Path | None) -> Path | None:
 
 def _no_profile(name: str, beside: Path | None) -> str:
     known = (*profile_names(beside), AUTO)
-    return f'no profile is called "{name}"{did_you_mean(name, known)}; there are {", ".join(known)}'
+    return f'no profile is called "{name}"; there are {", ".join(known)}{did_you_mean(name, known)}'
 
 
 def _check_profile(checker: Checker, name: str, spec: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from suite.vocabulary import did_you_mean, label_of, shown, vocabulary, words
+from suite.vocabulary import did_you_mean, shown, vocabulary, words
 
 Model = TypeVar("Model", bound=BaseModel)
 Flat = dict[str, Any]
@@ -163,95 +163,6 @@ class Checker:
         if not value:
             self.fault(key, "is an empty list, which no cell can match")
         return [self.value(key, name, one) for one in value]
-
-
-def check_cases(checker: Checker, raw: Any) -> list[tuple[str, Flat]]:
-    """The label and flat settings of each case; labels are unique. The frame tells of one without a label."""
-    cases: list[tuple[str, Flat]] = []
-    for number, one in enumerate(raw if isinstance(raw, list) else (), start=1):
-        if not isinstance(one, Mapping):
-            continue
-        label = one.get("label")
-        key = f'case "{label}"' if isinstance(label, str) and label else f"case[{number}]"
-        values = checker.settings(f"{key}.set", one.get("set"))
-        if isinstance(label, str) and label:
-            cases.append((label, values))
-    checker.repeated("case.label", [label for label, _ in cases])
-    return cases
-
-
-def check_axes(
-    checker: Checker, table: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The axes of rows and columns. Every axis with more than one value stands in exactly one of them.
-
-    Without ``rows``: the cases, or the first axis of the grid; without ``columns``: the axes that are left.
-    """
-    axes = (("case",) if labels else ()) + tuple(grid)
-    given = table if isinstance(table, Mapping) else {}
-    placed: dict[str, tuple[str, ...]] = {}
-    for side in ("rows", "columns"):
-        names = given.get(side)
-        placed[side] = (
-            tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-        )
-        for name in placed[side]:
-            if name not in axes:
-                known = f"the axes are {', '.join(axes)}" if axes else "this spec has no axes"
-                checker.fault(
-                    f"table.{side}",
-                    f'"{name}" is not an axis of this spec{did_you_mean(name, axes)}; {known}',
-                )
-    checker.repeated("table.rows and table.columns", placed["rows"] + placed["columns"])
-    if "rows" not in given:
-        placed["rows"] = tuple(axis for axis in axes if axis not in placed["columns"])[
-            : 1 if "columns" not in given else None
-        ]
-    if "columns" not in given:
-        placed["columns"] = tuple(axis for axis in axes if axis not in placed["rows"])
-    for axis in axes:
-        many = len(labels) if axis == "case" else len(grid[axis])
-        if many > 1 and axis not in placed["rows"] + placed["columns"]:
-            key = "case" if axis == "case" else f"grid.{axis}"
-            checker.fault(
-                key,
-                f"has {many} values but stands in neither table.rows nor table.columns, so cells would merge; "
-                f'add "{axis}" to one',
-            )
-    return placed["rows"], placed["columns"]
-
-
-def check_levels(
-    checker: Checker, cases: list[tuple[str, Flat]], grid: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """A case and the grid have one precedence, so no setting may be given by both."""
-    for label, values in cases:
-        for name in values.keys() & grid.keys():
-            checker.fault(
-                f'case "{label}".set.{name}', f"{name} is also an axis of the grid; keep one of the two"
-            )
-
-
-def check_groups(
-    checker: Checker, table: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """Groups name labels that are there, and averages go over axes that are there."""
-    given = table if isinstance(table, Mapping) else {}
-    known = (*labels, *(label_of(value) for values in grid.values() for value in values))
-    groups = given.get("groups")
-    for title, members in groups.items() if isinstance(groups, Mapping) else ():
-        for member in members if isinstance(members, list) else ():
-            if member not in known:
-                checker.fault(
-                    f"table.groups.{title}",
-                    f"{shown(member)} is no label of a row or column{did_you_mean(str(member), known)}",
-                )
-    average = given.get("average")
-    for axis in average if isinstance(average, list) else ():
-        if axis not in (*grid, *(("case",) if labels else ())):
-            checker.fault(
-                "table.average", f"{shown(axis)} is not an axis of this spec{did_you_mean(str(axis), grid)}"
-            )
 
 
 def key_path(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:

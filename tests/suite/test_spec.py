@@ -124,7 +124,7 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
         ),
         (
             SMALL.replace('rows = ["case"]', 'rows = ["caze"]'),
-            'table.rows: "caze" is not an axis of this spec; did you mean "case"?; the axes are case, dataset',
+            'table.rows: "caze" is not an axis of this spec; the axes are case, dataset; did you mean "case"?',
         ),
         (
             SMALL.replace('columns = ["dataset"]', "columns = []"),
@@ -142,6 +142,14 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
         (
             SMALL.replace("[table]", '[table]\nselection = "best"'),
             'table.selection: "best" is not one of "last", "best_val", "best_test"',
+        ),
+        (
+            SMALL.replace("[table]", '[table]\npublished = "tabel11"'),
+            'table.published: no published table is called "tabel11"; there are table1, ',
+        ),
+        (
+            SMALL.replace("[table]", '[table]\nextra = ["fit_second"]'),
+            'table.extra[1]: "fit_second" is not one of "auroc", ',
         ),
         (
             SMALL.replace("[table]", "[table]\nmetrik = 1"),
@@ -167,7 +175,7 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
         ),
         (
             SMALL.replace("seeds = [0, 1]", 'profile = "cpw"'),
-            'profile: no profile is called "cpw"; did you mean "cpu"?',
+            'profile: no profile is called "cpw"; there are ',
         ),
         ("[settings]\nmethod = 'dia'", "dataset: is not given; set it in [settings], a case or [grid]"),
     ],
@@ -218,6 +226,14 @@ def test_a_legal_value_that_its_method_refuses_is_told_with_the_cell(tmp_path: P
     assert (
         faults(tmp_path, text.replace('"dissolve.size"', '"dissolve.op" = "median", "dissolve.size"')) == []
     )
+
+
+def test_one_fault_makes_one_line(tmp_path: Path) -> None:
+    assert faults(tmp_path, SMALL.replace('label = "CSI"', "")) == [
+        "case[1].label: missing; every [[case]] needs a label (this is number 1)"
+    ]
+    assert len(faults(tmp_path, SMALL.replace('"phantom"', '"phantum"'))) == 1
+    assert len(faults(tmp_path, SMALL.replace("[grid]", "[gird]"))) == 2  # the axis is gone with the table
 
 
 def test_a_toml_slip_keeps_its_line(tmp_path: Path) -> None:
@@ -278,7 +294,7 @@ def test_faults_of_a_profile_are_told_like_those_of_a_spec(tmp_path: Path) -> No
         f"{path}: grid: unknown key",
         f'{path}: settings.train.epoch: unknown key; did you mean "train.epochs"?',
     )
-    with pytest.raises(SpecErrors, match=r'no profile is called "smok"; did you mean "smoke"'):
+    with pytest.raises(SpecErrors, match=r'no profile is called "smok"; .*; did you mean "smoke"\?'):
         load_profile("smok", tmp_path)
     assert "mine" in profile_names(tmp_path)
 
