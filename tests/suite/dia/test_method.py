@@ -1,4 +1,4 @@
-"""CSI and DIA as detectors: order of Eq. 5, seeds, resume to the bit, files, and scores that depend on their image alone."""
+"""CSI and DIA as detectors: order of Eq. 5, seeds, resume to the bit, files, scores of an image alone."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,10 @@ def images(count: int = 24, channels: int = 1) -> np.ndarray:
 
 
 def dia(**extra: object) -> Dia:
-    return Dia(DiaBlur.parse({**SMALL, "dissolve": {"op": "gaussian", "kernel": 3, "size": 16}, **extra}), Scoring(views=2))
+    return Dia(
+        DiaBlur.parse({**SMALL, "dissolve": {"op": "gaussian", "kernel": 3, "size": 16}, **extra}),
+        Scoring(views=2),
+    )
 
 
 def fitted(seed: int, folder=None, **named: object) -> Dia:

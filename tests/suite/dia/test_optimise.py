@@ -68,9 +68,13 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert learning_rate(0, 100, 0, 2.0) == 2.0
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD), ("lars", LARS)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD), ("lars", LARS)]
+)
 def test_the_settings_name_the_optimiser(name, kind):
-    optimiser = build([torch.zeros(1, requires_grad=True)], Train(optimiser=name, lr=0.25, weight_decay=0.125))
+    optimiser = build(
+        [torch.zeros(1, requires_grad=True)], Train(optimiser=name, lr=0.25, weight_decay=0.125)
+    )
     assert isinstance(optimiser, kind)
     assert optimiser.param_groups[0]["lr"] == 0.25
     assert optimiser.param_groups[0]["weight_decay"] == 0.125

@@ -84,7 +84,9 @@ def test_the_views_are_drawn_once_for_all_images_and_from_the_seed(monkeypatch):
     monkeypatch.setattr(views, "draw", spy)
     ctx = context(flat(10, 20, 30))
     scoring.score(Plain(), flat(1, 2), Scoring(views=3), "rotate", ctx)  # type: ignore[arg-type]
-    assert drawn == [1] * (3 * views.SHIFTS) * 2  # once for the training images, once for these, the same draws
+    assert (
+        drawn == [1] * (3 * views.SHIFTS) * 2
+    )  # once for the training images, once for these, the same draws
 
 
 def test_the_shift_of_the_scoring_can_differ_from_the_trained_one(monkeypatch):
