@@ -42,7 +42,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended. ``elsewhere``: another process did it."""
+    """How a task ended. ``elsewhere``: another process did it. ``restart``: its worker died, but not by its
+    doing.
+    """
 
     task: Task
     end: End
@@ -50,6 +52,7 @@ class Ended:
     seconds: float = 0.0
     auroc: float | None = None
     elsewhere: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True)

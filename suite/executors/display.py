@@ -1,0 +1,165 @@
+"""What people see while runs go on: a live view in a terminal, one plain line for each end otherwise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from suite.executors import Ended, Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from suite.executors.slots import Slot
+
+GLANCE = 0.5
+"""Seconds between two looks at the progress of the runs."""
+
+
+class Display:
+    """Counts ends and prints a line for each. ``total`` runs are to come."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        self.total, self.console = total, console
+        self.finished = 0
+        self.failed = 0
+        self.durations: list[float] = []
+        self.slots: Sequence[Slot] = ()
+
+    @contextmanager
+    def showing(self, slots: Sequence[Slot]) -> Iterator[None]:
+        """Around the whole of the work."""
+        self.slots = slots
+        yield
+
+    def tick(self) -> None:
+        """Called a few times a second."""
+
+    def line(self, text: str) -> None:
+        """Print a line above whatever is live."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def began(self, slot: Slot) -> None:
+        """A slot has a task."""
+
+    def elsewhere(self, task: Task, reason: str) -> None:
+        """Another process has a task; it is waited for."""
+        self.line(f"{task.label}: {reason}; waiting for it")
+
+    def ended(self, ended: Ended) -> None:
+        """A task is over."""
+        task = ended.task
+        if task.need is not None:
+            if ended.end != "skipped":
+                self.line(f"{task.label}: {said(ended)}")
+            return
+        if ended.end == "skipped":
+            return
+        self.finished += 1
+        self.failed += ended.end == "failed"
+        if ended.end == "done" and not ended.elsewhere:
+            self.durations.append(ended.seconds)
+        self.line(f"[{self.finished}/{self.total}] {task.label}: {said(ended)}")
+
+    def left(self) -> float | None:
+        """Seconds that the rest may take, by the median of the finished runs (or of earlier ones like them)."""
+        known = [slot.task.seconds for slot in self.slots if slot.task and slot.task.seconds]
+        durations = self.durations or [seconds for seconds in known if seconds]
+        if not durations:
+            return None
+        now = time.monotonic()
+        spent = sum(
+            now - slot.began for slot in self.slots if slot.task is not None and slot.task.need is None
+        )
+        work = statistics.median(durations) * (self.total - self.finished) - spent
+        return max(0.0, work / max(1, min(len(self.slots), self.total - self.finished)))
+
+
+class LiveDisplay(Display):
+    """A bar for all runs and one for each slot, below the lines."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        super().__init__(total, console)
+        self.progress: Progress
+        self.overall: TaskID
+        self.bars: dict[int, TaskID] = {}
+        self.glanced = 0.0
+
+    @contextmanager
+    def showing(self, slots: Sequence[Slot]) -> Iterator[None]:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.slots = slots
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=4) as self.progress:
+            self.overall = self.progress.add_task("all runs", total=self.total, note="")
+            yield
+
+    def began(self, slot: Slot) -> None:
+        self._clear(slot.number)
+        assert slot.task is not None
+        where = f"{slot.task.label} ({slot.device})"
+        self.bars[slot.number] = self.progress.add_task(where, total=None, note="starting")
+
+    def tick(self) -> None:
+        if time.monotonic() - self.glanced < GLANCE:
+            return
+        self.glanced = time.monotonic()
+        for slot in self.slots:
+            if slot.task is None:
+                self._clear(slot.number)
+            elif slot.number in self.bars:
+                told = slot.progress()
+                self.progress.update(
+                    self.bars[slot.number],
+                    completed=told.get("done", 0),
+                    total=told.get("total") or None,
+                    note=stage_note(told),
+                )
+        left = self.left()
+        note = f"{self.finished} of {self.total}, {self.failed} failed"
+        note += f", about {duration(left)} left" if left is not None else ""
+        self.progress.update(self.overall, completed=self.finished, note=note)
+
+    def _clear(self, number: int) -> None:
+        if number in self.bars:
+            self.progress.remove_task(self.bars.pop(number))
+
+
+def display(total: int, console: Console) -> Display:
+    """The display that fits where the output goes."""
+    return LiveDisplay(total, console) if console.is_terminal else Display(total, console)
+
+
+def said(ended: Ended) -> str:
+    """An end in words: ``AUROC 0.871 in 412 s``."""
+    if ended.end != "done":
+        return f"{ended.end}: {ended.reason}" if ended.reason else ended.end
+    result = "done" if ended.auroc is None else f"AUROC {ended.auroc:.3f}"
+    return f"{result}, by another process" if ended.elsewhere else f"{result} in {ended.seconds:.0f} s"
+
+
+def stage_note(told: dict[str, Any]) -> str:
+    """The latest of a run's progress in a few words: ``fit 120/400 loss 1.93``."""
+    stage = str(told.get("stage", "starting"))
+    counts = f" {told['done']}/{told['total']}" if told.get("total") else ""
+    numbers = (
+        f" {name} {value:.4g}" for name, value in dict(told.get("metrics") or {}).items() if value is not None
+    )
+    return f"{stage}{counts}{''.join(list(numbers)[:2])}"
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``5.2 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,275 @@
+"""Runs on this machine: worker processes in slots, artefacts before the runs that want them, orderly ends.
+
+Two executors on one store share the work: a run that another process has is left to it, and looked at again
+until it is done there or free. The first SIGINT or SIGTERM asks the workers to stop at a checkpoint, the
+second kills them.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from suite import claims
+from suite.executors import Ended, Options, Task
+from suite.executors.display import Display
+from suite.executors.slots import Answer, Slot
+from suite.job import Keep, fit_serves
+from suite.store import Store
+
+TICK = 0.2
+LOOK = 1.0
+"""Seconds between two looks at runs that other processes have."""
+LIVES = 3
+"""How often a task may lose its worker to a kill before it counts as failed (out of memory, most likely)."""
+
+
+def carry_out(tasks: Iterable[Task], options: Options, display: Display) -> list[Ended]:
+    """Carry out runs, with the artefacts that they want before them. One Ended for each run, in the order of
+    ending.
+    """
+    return _Local(list(tasks), options, display).work()
+
+
+class _Local:
+    """One invocation. All decisions are made in its one thread."""
+
+    def __init__(self, tasks: list[Task], options: Options, display: Display) -> None:
+        self.options, self.display = options, display
+        self.store = Store(options.store)
+        self.waiting: list[Task] = [*_artefacts(tasks, self.store), *tasks]
+        self.elsewhere: list[Task] = []
+        self.ended: list[Ended] = []
+        self.lives: dict[str, int] = {}
+        self.broken: dict[str, str] = {}
+        self.fitted: set[str] = set()
+        self.answers: SimpleQueue[Answer] = SimpleQueue()
+        devices = options.devices
+        self.slots = [
+            Slot(number, devices[number % len(devices)], options, self.answers)
+            for number in range(max(1, options.slots))
+        ]
+        self.signals = self.heeded = 0
+        self.looked = 0.0
+
+    @property
+    def stopping(self) -> bool:
+        return self.signals > 0
+
+    @property
+    def busy(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.task is not None]
+
+    def work(self) -> list[Ended]:
+        with _signals(self._on_signal), self.display.showing(self.slots):
+            try:
+                while self.busy or (not self.stopping and (self.waiting or self.elsewhere)):
+                    self._heed_signals()
+                    self._deal()
+                    self._listen()
+                    self._look_elsewhere()
+                    self.display.tick()
+                for task in [*self.waiting, *self.elsewhere]:
+                    self._end(Ended(task, "skipped", "not begun: asked to stop"))
+            finally:
+                for slot in self.slots:
+                    slot.dismiss()
+                for slot in self.slots:
+                    slot.close()
+        return self.ended
+
+    def _listen(self) -> None:
+        try:
+            slot, answer = self.answers.get(timeout=TICK)
+        except Empty:
+            return
+        if (ended := slot.finish(answer)) is not None:
+            self._take(ended)
+
+    # Dealing
+
+    def _deal(self) -> None:
+        for slot in self.slots:
+            if slot.task is None and not self.stopping and (task := self._next()) is not None:
+                self.waiting.remove(task)
+                slot.give(self._forced(task), self._keep(task))
+                self.display.began(slot)
+
+    def _next(self) -> Task | None:
+        """The first task that may start: its artefacts are made, and nobody works on the same fit."""
+        occupied = {_place(slot.task) for slot in self.busy if slot.task} | {
+            _place(t) for t in self.elsewhere
+        }
+        for task in list(self.waiting):
+            if task.need is None and (reason := self._broken(task)):
+                self.waiting.remove(task)
+                self._end(Ended(task, "failed", reason))
+            elif _place(task) not in occupied and not self._wants(task):
+                return task
+        return None
+
+    def _wants(self, task: Task) -> bool:
+        """Whether an artefact of a run is still to be made by another task."""
+        if task.need is not None:
+            return False
+        others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
+        making = {(other.need.kind, other.need.key) for other in others if other.need is not None}
+        return any((need.kind, need.key) in making for need in task.run.needs)
+
+    def _broken(self, task: Task) -> str:
+        """Why a run cannot succeed: an artefact or the fit that it shares failed in this invocation."""
+        places = [f"{need.kind} {need.key}" for need in task.run.needs]
+        reason = next((self.broken[place] for place in places if place in self.broken), "")
+        if reason:
+            self.store.fail(task.run, reason, stage="fit")
+            return reason
+        return self.broken.get(_place(task), "")
+
+    def _forced(self, task: Task) -> Task:
+        """Several evaluations of a fit that is to be made again make it again once."""
+        if task.force == "fit" and task.run.train_key in self.fitted:
+            return replace(task, force="score")
+        self.fitted.add(task.run.train_key)
+        return task
+
+    def _keep(self, task: Task) -> Keep:
+        """Nothing of a fit is removed while another run of this invocation wants it."""
+        wanted = any(other.need is None and _place(other) == _place(task) for other in self.waiting)
+        return "all" if wanted else self.options.keep
+
+    # Ends
+
+    def _take(self, ended: Ended) -> None:
+        """A worker's answer."""
+        task = ended.task
+        if ended.end == "busy":
+            self.elsewhere.append(task)
+            self.display.elsewhere(task, ended.reason)
+        elif ended.end == "died" and not self.stopping and self._lives_on(ended):
+            self.waiting.insert(0, task)
+        elif ended.end == "died":
+            self._end(self._buried(ended))
+        else:
+            self._end(ended)
+
+    def _lives_on(self, ended: Ended) -> bool:
+        place = f"{_place(ended.task)} {ended.task.run.eval_key}"
+        self.lives[place] = self.lives.get(place, LIVES) - 1
+        return self.lives[place] > 0 and ended.restart
+
+    def _buried(self, ended: Ended) -> Ended:
+        if self.stopping:
+            return replace(ended, end="interrupted", reason="stopped at once")
+        if ended.task.need is None:
+            self.store.fail(ended.task.run, ended.reason, stage="fit")
+        return replace(ended, end="failed")
+
+    def _end(self, ended: Ended) -> None:
+        task = ended.task
+        if ended.end == "failed":
+            if task.need is not None:
+                self.broken[f"{task.need.kind} {task.need.key}"] = (
+                    f"{task.need.label or task.need.kind}: {ended.reason}"
+                )
+            elif (state := self.store.state(task.run)).name == "failed" and _fit_failed(self.store, task):
+                self.broken[_place(task)] = state.reason
+            if self.options.fail_fast and not self.stopping:
+                self._fail_fast()
+        if task.need is None:
+            self.ended.append(ended)
+            self.options.on_end(ended)
+        self.display.ended(ended)
+
+    def _look_elsewhere(self) -> None:
+        """Runs that other processes have: done there, failed there, or free again."""
+        if self.stopping or time.monotonic() - self.looked < LOOK:
+            return
+        self.looked = time.monotonic()
+        for task in list(self.elsewhere):
+            if (ended := self._found(task)) is not None:
+                self.elsewhere.remove(task)
+                self._end(ended)
+            elif not _held(self.store, task):
+                self.elsewhere.remove(task)
+                self.waiting.insert(0, task)
+
+    def _found(self, task: Task) -> Ended | None:
+        if task.need is not None:
+            return Ended(task, "done", elsewhere=True) if self.store.artefact(task.need) else None
+        outcome = self.store.outcome(task.run.train_key, task.run.eval_key)
+        if outcome is not None and not (task.force and _held(self.store, task)):
+            return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
+        state = self.store.state(task.run)
+        return Ended(task, "failed", state.reason, elsewhere=True) if state.name == "failed" else None
+
+    # Signals
+
+    def _on_signal(self) -> None:
+        # Only counted here: a handler may come in the middle of anything.
+        self.signals += 1
+
+    def _heed_signals(self) -> None:
+        if self.heeded == 0 < self.signals:
+            self.heeded = 1
+            self.display.line("stopping at the next checkpoint; Ctrl-C once more stops at once")
+            for slot in self.busy:
+                slot.ask_to_stop()
+        if self.heeded == 1 < self.signals:
+            self.heeded = 2
+            for slot in self.slots:
+                slot.kill()
+
+    def _fail_fast(self) -> None:
+        self.display.line("stopping at the first failure (--fail-fast)")
+        self.signals = self.heeded = 1
+        for slot in self.busy:
+            slot.ask_to_stop()
+
+
+def _artefacts(tasks: list[Task], store: Store) -> Iterator[Task]:
+    """The artefacts that these runs want and that are not there, each once."""
+    seen: set[tuple[str, str]] = set()
+    for task in tasks:
+        if not task.force and fit_serves(task.run, store.run_folder(task.run.train_key)):
+            continue
+        for need in task.run.needs:
+            if (need.kind, need.key) not in seen and store.artefact(need) is None:
+                seen.add((need.kind, need.key))
+                yield Task(task.run, need, profile=task.profile)
+
+
+def _place(task: Task) -> str:
+    """What a task occupies: a fit's folder or an artefact's."""
+    return f"{task.need.kind} {task.need.key}" if task.need is not None else task.run.train_key
+
+
+def _held(store: Store, task: Task) -> bool:
+    need = task.need
+    folder = store.artefact_folder(need.kind, need.key) if need else store.run_folder(task.run.train_key)
+    owner = claims.owner(folder)
+    return owner is not None and owner.alive
+
+
+def _fit_failed(store: Store, task: Task) -> bool:
+    return (store.run_folder(task.run.train_key) / "state.json").exists()
+
+
+@contextmanager
+def _signals(handle: Any) -> Iterator[None]:
+    """Have ``handle`` called for SIGINT and SIGTERM (only possible in the main thread)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: handle()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

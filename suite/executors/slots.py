@@ -1,0 +1,175 @@
+"""A slot: a place where one task runs at a time, on one device, by a worker process that serves many tasks in
+turn.
+
+A worker costs seconds to start (it imports torch), so it is kept as long as it lives, and replaced when it
+dies. It leads a session of its own: Ctrl-C in a terminal reaches the parent alone, which then asks the
+workers to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, Any
+
+from suite import files, job
+from suite.executors import Ended, Options, Task
+from suite.job import Keep
+
+Answer = tuple["Slot", dict[str, Any] | None]
+"""What a worker answered; None when it is gone."""
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_FAREWELL = 5.0
+
+
+@dataclass
+class Slot:
+    """One place. ``task`` is what it does at the moment."""
+
+    number: int
+    device: str
+    options: Options
+    answers: SimpleQueue[Answer]
+    task: Task | None = None
+    began: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+    _errors: IO[bytes] | None = field(default=None, repr=False)
+
+    def give(self, task: Task, keep: Keep) -> None:
+        """Start a task; the worker is started first if need be."""
+        self.task, self.began = task, time.monotonic()
+        if self._process is None:
+            self._start()
+        message = {
+            "store": str(self.options.store),
+            "run": job.run_to_json(task.run),
+            "need": job.need_to_json(task.need) if task.need else None,
+            "conditions": {
+                "device": self.device,
+                "threads": self.options.threads,
+                "data_root": str(self.options.data_root) if self.options.data_root else None,
+                "keep": keep,
+                "profile": task.profile,
+                "force": task.force,
+                "checkpoint_every": self.options.checkpoint_every,
+            },
+        }
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died: its reader says so
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _start(self) -> None:
+        environment = dict(os.environ)
+        environment.update({name: str(self.options.threads) for name in _THREADS})
+        # The worker finds exactly what this process finds, and nothing more (such as the current folder).
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the worker is gone
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "suite.executors.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with suppress(ValueError):
+                self.answers.put((self, json.loads(line)))
+        process.wait()
+        self.answers.put((self, None))
+
+    def finish(self, answer: dict[str, Any] | None) -> Ended | None:
+        """What a worker's answer says about the task at hand, which is over; None when there was none."""
+        task, seconds = self.task, time.monotonic() - self.began
+        self.task = None
+        if answer is not None:
+            assert task is not None
+            reason, auroc = str(answer.get("reason", "")), answer.get("auroc")
+            return Ended(task, answer["end"], reason, float(answer.get("seconds", seconds)), auroc)
+        # Killed from outside, it deserves another try; a crash of its own would come again.
+        assert self._process is not None
+        restart = self._process.returncode in (0, -signal.SIGKILL, -signal.SIGTERM)
+        reason = self._obituary()
+        return None if task is None else Ended(task, "died", reason, seconds, restart=restart)
+
+    def _obituary(self) -> str:
+        """How the worker ended, with its last words; the next task gets a new one."""
+        assert self._process is not None
+        code = self._process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        last = ""
+        if self._errors is not None:
+            with suppress(OSError, ValueError):
+                self._errors.seek(0)
+                lines = self._errors.read().decode(errors="replace").strip().splitlines()
+                last = f": {lines[-1]}" if lines else ""
+            self._errors.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        self._process = None
+        return f"its worker {how}{last}"
+
+    def folder(self) -> Path | None:
+        """The folder of the task at hand."""
+        from suite.store import Store
+
+        if self.task is None:
+            return None
+        store, need = Store(self.options.store), self.task.need
+        return (
+            store.artefact_folder(need.kind, need.key) if need else store.run_folder(self.task.run.train_key)
+        )
+
+    def progress(self) -> dict[str, Any]:
+        """What the task at hand last told of itself."""
+        folder = self.folder()
+        return dict(files.peek_json(folder / "progress.json")) if folder else {}
+
+    def ask_to_stop(self) -> None:
+        """Ask for a checkpoint and an end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    def dismiss(self) -> None:
+        """Tell the worker that nothing more comes."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+    def close(self) -> None:
+        """Wait for the dismissed worker to end."""
+        process = self._process
+        if process is None:
+            return
+        try:
+            process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
