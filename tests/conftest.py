@@ -32,7 +32,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a test, and what it starts, away from the user's runs, data and tracking server."""
     monkeypatch.setenv("SUITE_STORE", str(tmp_path / "runs"))
-    for name in ("SUITE_DATA", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+    for name in (
+        "SUITE_DATA",
+        "SUITE_PLUGINS",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_EXPERIMENT_NAME",
+        "MLFLOW_RUN_ID",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -1,0 +1,120 @@
+"""What is registered can be named, loaded and refused in words that help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from suite import registry
+from suite.registry import Need, UnknownNameError
+
+NEED = Need(
+    "diffusion", 1, {"data": {"name": "phantom"}, "size": 32}, "suite.dia.diffusion:make", "diffusion model"
+)
+PLUGIN = """
+from suite.registry import DataInfo, MethodInfo
+MINE = MethodInfo("mine", 3, "Mine", "nowhere:Method")
+IMAGES = DataInfo("my_images", "My images", "nowhere:pack", size=32, channels=1)
+"""
+
+
+@pytest.mark.parametrize("name", ["csi", "dia", "pixel_knn", "random_knn"])
+def test_shipped_methods_are_registered_under_their_own_name(name: str) -> None:
+    info = registry.method(name)
+    assert info.name == name
+    assert info.title
+
+
+@pytest.mark.parametrize("name", ["csi", "dia", "pixel_knn", "random_knn"])
+def test_shipped_methods_follow_the_detector_interface(name: str) -> None:
+    detector = registry.method(name).load()
+    assert all(callable(getattr(detector, verb)) for verb in ("fit", "score", "save", "load"))
+
+
+def test_facts_of_methods_and_data_need_no_torch() -> None:
+    code = (
+        "import sys; from suite import registry; registry.methods(); registry.datasets();"
+        "print(*sorted({'torch', 'mlflow', 'sklearn', 'kornia', 'medmnist'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == ""
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A registry that has not looked yet, and forgets afterwards what the test has put into it."""
+    found = (registry.methods, registry.datasets, registry._plugins)
+    for function in found:
+        function.cache_clear()
+    yield monkeypatch
+    for function in found:
+        function.cache_clear()
+
+
+def _points(*values: tuple[str, str]) -> Callable[..., list[EntryPoint]]:
+    """Entry points as other packages would declare them, in place of those that are installed."""
+    return lambda group: [
+        EntryPoint(name, value, group) for name, value in values if group.endswith("methods")
+    ]
+
+
+def test_an_entry_point_of_another_package_adds_a_method(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(registry, "entry_points", _points(("theirs", "suite.dia.info:CSI")))
+    assert registry.method("theirs").title == "CSI"
+
+
+@pytest.mark.parametrize("value", ["no_such_package:INFO", "suite.dia.info:NO_SUCH_NAME"])
+def test_a_broken_package_does_not_take_the_others_with_it(
+    fresh: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    fresh.setattr(registry, "entry_points", _points(("broken", value), ("csi", "suite.dia.info:CSI")))
+    assert list(registry.methods()) == ["csi"]
+    assert value in caplog.text
+
+
+def test_a_plugin_joins_by_its_variable(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "suite_test_plugin.py").write_text(PLUGIN)
+    fresh.syspath_prepend(tmp_path)
+    fresh.setenv("SUITE_PLUGINS", "suite_test_plugin:MINE, suite_test_plugin:IMAGES")
+    assert registry.method("mine").version == 3
+    assert registry.dataset("my_images").size == 32
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("no_such_module:MINE", "no_such_module:MINE cannot be imported"),
+        ("suite.dia.info", "suite.dia.info cannot be imported"),
+        ("suite.dia.info:Scoring", "suite.dia.info:Scoring is neither a MethodInfo nor a DataInfo"),
+        ("suite.dia.info:DIA", "there is a 'dia' already"),
+    ],
+)
+def test_a_faulty_plugin_is_told(fresh: pytest.MonkeyPatch, named: str, told: str) -> None:
+    fresh.setenv("SUITE_PLUGINS", named)
+    with pytest.raises(ValueError, match=told):
+        registry.methods()
+
+
+def test_an_unknown_method_is_told_with_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown method 'dai'; known: .*\bdia\b"):
+        registry.method("dai")
+
+
+def test_an_unknown_data_set_is_told_with_the_known_ones() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown data set 'fantom'; known: .*\bphantom\b.*folder:PATH"
+    ):
+        registry.dataset("fantom")
+
+
+def test_an_artefact_is_named_by_what_it_holds() -> None:
+    assert len(NEED.key) == 64
+    assert replace(NEED, make="elsewhere:make", label="another label").key == NEED.key
+    changed = [replace(NEED, kind="bank"), replace(NEED, version=2), replace(NEED, identity={"size": 32})]
+    assert len({NEED.key, *(need.key for need in changed)}) == 4
