@@ -19,7 +19,6 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from suite import registry
 from suite.data.identity import DataSettings
@@ -87,7 +86,7 @@ class Vocabulary:
     def _check(self, name: str, value: Any) -> tuple[Any, str | None]:
         if name in IDENTITY:
             return value, _check_identity(name, value)
-        errors: list[ErrorDetails] = []
+        errors: list[Mapping[str, Any]] = []
         for model, inside in self.fields[name]:
             path = tuple(inside.split("."))
             try:
@@ -145,7 +144,7 @@ def label_of(value: Any) -> str:
     return "-".join(label_of(one) for one in value) if isinstance(value, (list, tuple)) else str(value)
 
 
-def words(error: ErrorDetails) -> str:
+def words(error: Mapping[str, Any]) -> str:
     """A pydantic error in plain words."""
     kind, limits = error["type"], error.get("ctx", {})
     given = shown(error["input"])
@@ -153,7 +152,7 @@ def words(error: ErrorDetails) -> str:
         return f"must be {_KINDS[kind]}, not {given}"
     for rule, (name, wording) in _LIMITS.items():
         if kind == rule:
-            return f"must be {wording} {limits[name]}, not {given}"
+            return f"must be {wording} {limits[name]:g}, not {given}"
     if kind in ("too_short", "too_long"):
         length = limits.get("min_length", limits.get("max_length"))
         return f"must be a list of {length} values, not {given}"
@@ -189,7 +188,7 @@ _LIMITS = {
 }
 
 
-def _merged(errors: list[ErrorDetails], value: Any) -> str:
+def _merged(errors: list[Mapping[str, Any]], value: Any) -> str:
     """One message for a value that no model takes; the choices of all of them together."""
     if all(error["type"] == "literal_error" for error in errors):
         found = [re.findall(r"'([^']*)'", str(error.get("ctx", {})["expected"])) for error in errors]
