@@ -102,13 +102,14 @@ def _latex_header(table: Table) -> list[_Line]:
     for number, level in enumerate(levels, start=1):
         last = number == len(levels)
         cells = [escape.latex(axis_name(axis)) if last else "" for axis in table.row_axes]
-        rules, start = [], first + 1
+        rules: list[str] = []
+        start = first + 1
         for key, members in groupby(level):
             span = len(list(members))
             name = escape.latex(key[-1])
             cells.append(name if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{name}}}")
             if key[-1] and not last:
-                rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
+                rules.append(Raw(rf"\cmidrule(lr){{{start}-{start + span - 1}}}"))
             start += span
         cells += [escape.latex(name) if last else "" for name in table.extra]
         lines.append(_Line([Raw(cell) for cell in cells], tuple(rules)))
