@@ -1,7 +1,8 @@
 """Random-feature kNN: nearest neighbours among the features of a ResNet18 that was never trained.
 
 A control that has a network's architecture and none of its learning. Features are the means over the maps of
-the first three stages, standardised by the training images; the weights are drawn by the run's seed.
+the first three stages, centred and scaled stage by stage by the training images; the weights are drawn by the
+run's seed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from baselines.neighbours import double, nearest
 from suite.detector import Context, Images, Scores, derive_seed
 from suite.settings import Settings
 
+CHANNELS = (64, 128, 256)
+"""Of the three stages."""
 _VALUES = 32 * 3 * 224 * 224
 """Input values a batch: 32 images at 224 px, more of smaller ones."""
 
@@ -56,7 +59,9 @@ class RandomKnn:
         self.network = _network(derive_seed(context.seed, "random_knn")).to(context.device)
         features = self._features(images, context)
         self.mean = features.mean(0)
-        self.spread = features.std(0, correction=0).clamp(min=1e-6)
+        # One scale a stage: a channel that is dead in training must not be divided by nearly nothing.
+        variance = features.var(0, correction=0).split(list(CHANNELS))
+        self.spread = torch.cat([stage.mean().sqrt().clamp(min=1e-6).expand_as(stage) for stage in variance])
         self.bank = (features - self.mean) / self.spread
 
     def score(self, images: Images, context: Context) -> Scores:

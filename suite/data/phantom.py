@@ -19,22 +19,18 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.data.anatomy import LUNGS, Floats, People, anatomy, grid, inside, people, smooth
 from suite.data.source import Contents
 from suite.detector import derive_seed
 from suite.registry import DataInfo
 
-Floats = NDArray[np.float64]
 Kind = Literal["fine", "coarse"]
-Record = TypeVar("Record", "Truth", "_People")
+Record = TypeVar("Record", "Truth", "People")
 
 COUNTS: dict[str, tuple[int, int]] = {"train": (600, 0), "val": (60, 60), "test": (150, 150)}
 """Normal and anomalous images of each split."""
 SEED = 2024
 _CHUNK = 2**18
-_MODES = 4
-_LUNGS: Floats = np.array([(-0.42, -0.04, 0.29, 0.56), (0.42, -0.04, 0.27, 0.56)])
-_HEART: Floats = np.array([0.12, 0.28, 0.27, 0.25])
-"""Centre x, y and half axes in the anatomy's own frame, [-1, 1] x [-1, 1], y downwards."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +78,13 @@ def generate(
         raise ValueError(f"a phantom has at least 16 px, not {size}")
     style = style or Style()
     labels = np.repeat(np.array([0, 1], np.int64), (normal, anomalous))
-    people = _people(len(labels), seed, style)
+    individuals = people(len(labels), seed, style.variation)
     make = _nodules if kind == "fine" else _opacities
-    truth = make(labels, people, seed, style)
+    truth = make(labels, individuals, seed, style)
     step = max(1, _CHUNK // size**2)
     pieces = [slice(start, min(start + step, len(labels))) for start in range(0, len(labels), step)]
     noise = np.random.default_rng(derive_seed(seed, "texture", size))
-    images = [_draw(_of(people, piece), _of(truth, piece), size, noise, style, kind) for piece in pieces]
+    images = [_draw(_of(individuals, piece), _of(truth, piece), size, noise, style, kind) for piece in pieces]
     return Phantom(np.concatenate(images), labels, truth)
 
 
@@ -115,105 +111,23 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
     )
 
 
-@dataclass(frozen=True)
-class _People:
-    """What makes each of N individuals: parameters of the anatomy and coefficients of the smooth fields."""
-
-    warp_x: Floats
-    warp_y: Floats
-    field: Floats
-    gain: Floats
-    lung_level: Floats
-    lungs: Floats
-    heart: Floats
-    ribs: Floats
-    rib_phase: Floats
-    rib_period: Floats
-
-
 def _of(record: Record, rows: slice) -> Record:
     return type(record)(**{name: array[rows] for name, array in vars(record).items()})
 
 
-def _people(count: int, seed: int, style: Style) -> _People:
-    random = np.random.default_rng(derive_seed(seed, "people"))
-    strength = style.variation
-    order = np.add.outer(np.arange(_MODES), np.arange(_MODES)).ravel()
-    smooth = 1.0 / (1.0 + order) ** 1.5
-
-    def normal(scale: float | Floats, *shape: int) -> Floats:
-        return strength * scale * random.standard_normal((count, *shape))
-
-    return _People(
-        warp_x=normal(0.05 * smooth, _MODES**2),
-        warp_y=normal(0.05 * smooth, _MODES**2),
-        field=normal(0.06 * smooth, _MODES**2),
-        gain=1 + normal(0.06),
-        lung_level=0.24 + normal(0.02),
-        lungs=1 + normal(0.06, 2),
-        heart=1 + normal(0.08),
-        ribs=np.maximum(0.01, 0.05 + normal(0.01)),
-        rib_phase=normal(0.6),
-        rib_period=0.24 * (1 + normal(0.04)),
-    )
-
-
-def _grid(size: int) -> Floats:
-    """Pixel centres from -1 to 1."""
-    return (np.arange(size) + 0.5) * 2 / size - 1
-
-
-def _smooth(coefficients: Floats, x: Floats, y: Floats) -> Floats:
-    """A smooth field for each of N individuals, N x P: at P shared points (P,), or at its own (N x P)."""
-    waves = np.arange(_MODES) * (np.pi / 2)
-    across, down = np.cos(waves * (x[..., None] + 1)), np.cos(waves * (y[..., None] + 1))
-    basis = (across[..., :, None] * down[..., None, :]).reshape(*x.shape, _MODES**2)
-    if x.ndim == 1:
-        return np.asarray(coefficients @ basis.T)
-    field: Floats = np.einsum("nk,npk->np", coefficients, basis)
-    return field
-
-
-def _inside(distance: Floats, edge: float) -> Floats:
-    """1 where ``distance`` (1 on the border) is below one, 0 above, a smooth step of width ``edge`` between."""
-    t = np.clip((1 - distance) / edge + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _ellipse(u: Floats, v: Floats, place: Floats, scale: Floats, edge: float) -> Floats:
-    """The inside of an ellipse (centre x, y, half axes), scaled for each of N individuals."""
-    x, y, a, b = place
-    squared = ((u - x) / a) ** 2 + ((v - y) / b) ** 2
-    return _inside(np.sqrt(squared) / scale[:, None], edge)
-
-
 def _draw(
-    people: _People, truth: Truth, size: int, noise: np.random.Generator, style: Style, kind: Kind
+    individuals: People, truth: Truth, size: int, noise: np.random.Generator, style: Style, kind: Kind
 ) -> NDArray[np.uint8]:
-    axis = _grid(size)
+    axis = grid(size)
     y, x = (part.ravel() for part in np.meshgrid(axis, axis, indexing="ij"))
-    u, v = x + _smooth(people.warp_x, x, y), y + _smooth(people.warp_y, x, y)
+    u, v = x + smooth(individuals.warp_x, x, y), y + smooth(individuals.warp_y, x, y)
     opacity = _patches(truth, axis) if kind == "coarse" else np.zeros(1)
-    image = _anatomy(people, u, v, opacity) * people.gain[:, None] + _smooth(people.field, x, y)
+    image = anatomy(individuals, u, v, opacity) * individuals.gain[:, None] + smooth(individuals.field, x, y)
     image = image.reshape(-1, size, size)
     if kind == "fine":
         image += _bumps(truth, axis)
     image += noise.standard_normal(image.shape) * style.texture
     return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)[:, None]
-
-
-def _anatomy(people: _People, u: Floats, v: Floats, opacity: Floats) -> Floats:
-    """Grey values at the anatomical coordinates ``u``, ``v`` (N x P); ``opacity`` brightens what lies in the lungs."""
-    flat = np.square(np.square(u / 0.9)) + np.square(np.square((v - 0.15) / 1.05))
-    torso = _inside(np.sqrt(np.sqrt(flat)), 0.12)
-    image = 0.06 + 0.5 * torso
-    lungs = np.maximum(*(_ellipse(u, v, _LUNGS[side], people.lungs[:, side], 0.2) for side in (0, 1)))
-    image += lungs * (people.lung_level[:, None] + opacity - image)
-    wave = np.cos(2 * np.pi * (v + 0.35 * u * u) / people.rib_period[:, None] + people.rib_phase[:, None])
-    image += people.ribs[:, None] * np.maximum(wave, 0) * torso
-    image += 0.14 * torso * np.maximum(0, 1 - np.square(u / 0.16))
-    image += _ellipse(u, v, _HEART, people.heart, 0.35) * (0.64 - image)
-    return image
 
 
 def _bumps(truth: Truth, axis: Floats) -> Floats:
@@ -229,45 +143,45 @@ def _patches(truth: Truth, axis: Floats) -> Floats:
     """The opacity of each image, an ellipse with a soft border, half as tall again as wide: N x P."""
     a = np.maximum(truth.radius, 1e-6)[..., None]
     across, down = ((axis - truth.x[..., None]) / a) ** 2, ((axis - truth.y[..., None]) / (1.5 * a)) ** 2
-    height = truth.contrast[..., None, None] * _inside(np.sqrt(down[..., None] + across[..., None, :]), 0.6)
+    height = truth.contrast[..., None, None] * inside(np.sqrt(down[..., None] + across[..., None, :]), 0.6)
     return np.asarray(height.sum(axis=1).reshape(len(height), -1))
 
 
-def _nodules(labels: NDArray[np.int64], people: _People, seed: int, style: Style) -> Truth:
+def _nodules(labels: NDArray[np.int64], individuals: People, seed: int, style: Style) -> Truth:
     """Nodules anywhere in the inner parts of the lungs."""
     random = np.random.default_rng(derive_seed(seed, "nodules"))
     low, high = style.nodules
     shape = (len(labels), high)
     there = (np.arange(high) < random.integers(low, high + 1, len(labels))[:, None]) & (labels[:, None] == 1)
-    x, y = _in_lungs(random, people, shape, 0.8)
+    x, y = _in_lungs(random, individuals, shape, 0.8)
     contrast = style.contrast * random.uniform(0.8, 1.2, shape)
     return Truth(x * there, y * there, style.radius * there, contrast * there)
 
 
-def _opacities(labels: NDArray[np.int64], people: _People, seed: int, style: Style) -> Truth:
+def _opacities(labels: NDArray[np.int64], individuals: People, seed: int, style: Style) -> Truth:
     """One large opacity in a lung; in every second image it fills the lung so that the lung is missing."""
     random = np.random.default_rng(derive_seed(seed, "opacities"))
     shape = (len(labels), 1)
     there = labels[:, None] == 1
     missing = random.random(shape) < 0.5
-    x, y = _in_lungs(random, people, shape, np.where(missing, 0.0, 0.5))
+    x, y = _in_lungs(random, individuals, shape, np.where(missing, 0.0, 0.5))
     radius = np.where(missing, 0.6, random.uniform(0.28, 0.36, shape))
     contrast = np.where(missing, 0.33, random.uniform(0.26, 0.34, shape))
     return Truth(x * there, y * there, radius * there, contrast * there)
 
 
 def _in_lungs(
-    random: np.random.Generator, people: _People, shape: tuple[int, int], reach: float | Floats
+    random: np.random.Generator, individuals: People, shape: tuple[int, int], reach: float | Floats
 ) -> tuple[Floats, Floats]:
     """Points in the lungs of each individual, at most ``reach`` of the way to the border, in image
     coordinates.
     """
-    lungs = _LUNGS[random.integers(0, 2, shape)]
+    lungs = LUNGS[random.integers(0, 2, shape)]
     angle, way = random.uniform(0, 2 * np.pi, shape), reach * np.sqrt(random.random(shape))
     u = lungs[..., 0] + lungs[..., 2] * way * np.cos(angle)
     v = lungs[..., 1] + lungs[..., 3] * way * np.sin(angle)
     # The anatomy is read at x + warp(x): one step of the inverse is close enough for a smooth warp.
-    return u - _smooth(people.warp_x, u, v), v - _smooth(people.warp_y, u, v)
+    return u - smooth(individuals.warp_x, u, v), v - smooth(individuals.warp_y, u, v)
 
 
 def oracle_scores(
@@ -280,7 +194,7 @@ def oracle_scores(
     over the field of the lungs.
     """
     size = images.shape[-1]
-    axis = _grid(size)
+    axis = grid(size)
     across = np.exp(-0.5 * (axis / radius) ** 2)
     template = np.fft.ifftshift(np.outer(across, across))
     centre = normal[:, 0].mean(axis=0, dtype=np.float64)
@@ -292,6 +206,6 @@ def oracle_scores(
 
     background = response(normal)
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    field = np.any([((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 < 1.1 for cx, cy, a, b in _LUNGS], axis=0)
+    field = np.any([((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 < 1.1 for cx, cy, a, b in LUNGS], axis=0)
     standard = (response(images) - background.mean(axis=0)) / background.std(axis=0)
     return np.asarray(standard[:, field].max(axis=1))
