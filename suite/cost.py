@@ -48,9 +48,14 @@ def peak_memory_mb() -> float:
 
 
 def count_parameters(detector: Any) -> int:
-    """Trainable and frozen parameters of the networks that a detector holds (as attributes, or being one)."""
+    """What a detector's ``parameters()`` says, if it returns a number; else the parameters of the networks it
+    holds.
+    """
     import torch
 
+    own = getattr(detector, "parameters", None)
+    if callable(own) and isinstance(told := own(), int):
+        return told
     holders: Iterable[Any] = (
         [detector, *vars(detector).values()] if hasattr(detector, "__dict__") else [detector]
     )

@@ -56,6 +56,14 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """What became of the tasks. ``interrupted``: somebody asked to stop before all was done."""
+
+    ended: tuple[Ended, ...]
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
 class Options:
     """How an executor works. ``devices`` are dealt to the slots in turn."""
 

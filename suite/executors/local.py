@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from suite import claims
-from suite.executors import Ended, Options, Task
+from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display
 from suite.executors.slots import Answer, Slot
 from suite.job import Keep, fit_serves
@@ -30,11 +31,13 @@ LIVES = 3
 """How often a task may lose its worker to a kill before it counts as failed (out of memory, most likely)."""
 
 
-def carry_out(tasks: Iterable[Task], options: Options, display: Display) -> list[Ended]:
+def carry_out(tasks: Iterable[Task], options: Options, display: Display) -> Finished:
     """Carry out runs, with the artefacts that they want before them. One Ended for each run, in the order of
     ending.
     """
-    return _Local(list(tasks), options, display).work()
+    local = _Local(list(tasks), options, display)
+    ended = local.work()
+    return Finished(tuple(ended), local.stopping and not local.failed_fast)
 
 
 class _Local:
@@ -56,6 +59,7 @@ class _Local:
             for number in range(max(1, options.slots))
         ]
         self.signals = self.heeded = 0
+        self.failed_fast = False
         self.looked = 0.0
 
     @property
@@ -96,10 +100,16 @@ class _Local:
 
     def _deal(self) -> None:
         for slot in self.slots:
-            if slot.task is None and not self.stopping and (task := self._next()) is not None:
+            while slot.task is None and not self.stopping and (task := self._next()) is not None:
                 self.waiting.remove(task)
-                slot.give(self._forced(task), self._keep(task))
-                self.display.began(slot)
+                if (found := self._found(task)) is not None and not task.force:
+                    self._end(found)
+                elif (owner := claims.owner(_folder(self.store, task))) is not None and owner.alive:
+                    self.elsewhere.append(task)
+                    self.display.elsewhere(task, f"running on {owner}")
+                else:
+                    slot.give(self._forced(task), self._keep(task))
+                    self.display.began(slot)
 
     def _next(self) -> Task | None:
         """The first task that may start: its artefacts are made, and nobody works on the same fit."""
@@ -197,7 +207,11 @@ class _Local:
                 self._end(ended)
             elif not _held(self.store, task):
                 self.elsewhere.remove(task)
-                self.waiting.insert(0, task)
+                state = self.store.state(task.run)
+                if task.need is None and state.name == "failed":
+                    self._end(Ended(task, "failed", state.reason, elsewhere=True))
+                else:
+                    self.waiting.insert(0, task)
 
     def _found(self, task: Task) -> Ended | None:
         if task.need is not None:
@@ -205,8 +219,7 @@ class _Local:
         outcome = self.store.outcome(task.run.train_key, task.run.eval_key)
         if outcome is not None and not (task.force and _held(self.store, task)):
             return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
-        state = self.store.state(task.run)
-        return Ended(task, "failed", state.reason, elsewhere=True) if state.name == "failed" else None
+        return None
 
     # Signals
 
@@ -228,6 +241,7 @@ class _Local:
     def _fail_fast(self) -> None:
         self.display.line("stopping at the first failure (--fail-fast)")
         self.signals = self.heeded = 1
+        self.failed_fast = True
         for slot in self.busy:
             slot.ask_to_stop()
 
@@ -249,10 +263,13 @@ def _place(task: Task) -> str:
     return f"{task.need.kind} {task.need.key}" if task.need is not None else task.run.train_key
 
 
-def _held(store: Store, task: Task) -> bool:
+def _folder(store: Store, task: Task) -> Path:
     need = task.need
-    folder = store.artefact_folder(need.kind, need.key) if need else store.run_folder(task.run.train_key)
-    owner = claims.owner(folder)
+    return store.artefact_folder(need.kind, need.key) if need else store.run_folder(task.run.train_key)
+
+
+def _held(store: Store, task: Task) -> bool:
+    owner = claims.owner(_folder(store, task))
     return owner is not None and owner.alive
 
 

@@ -1,0 +1,241 @@
+"""Verbs that compute: run and retry."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.executors import Ended, Finished, Options, Task
+from suite.job import Conditions, Keep
+from suite.plan import Assessment, Plan, assess
+from suite.store import Store
+from suite.verbs import common, look
+from suite.verbs.common import FAILED, INTERRUPTED, OK, Ask, say
+
+if TYPE_CHECKING:
+    from suite.tracking import Mirror
+
+MAY_RUN = ("to run", "interrupted", "running")
+
+
+@dataclass(frozen=True)
+class How:
+    """How runs are carried out, as the options say."""
+
+    slots: int | None = None
+    threads: int = 1
+    devices: tuple[str, ...] = ()
+    keep: Keep = "all"
+    limit: int | None = None
+    force: bool = False
+    fail_fast: bool = False
+    in_process: bool = False
+    retry: bool = False
+    checkpoint_every: float = 60.0
+    out: Path = Path("reports/out")
+    mirror: bool = True
+    tracking_uri: str | None = None
+
+
+@dataclass
+class Work:
+    """What there is to do for some plans: one verdict for each run that any of them needs."""
+
+    plans: Sequence[Plan]
+    verdicts: dict[str, Assessment] = field(default_factory=dict)
+    profiles: dict[str, str] = field(default_factory=dict)
+
+    def due(self, states: Iterable[str]) -> list[Assessment]:
+        """The runs in one of these states, in the plans' order."""
+        wanted = set(states)
+        return [verdict for verdict in self.verdicts.values() if verdict.state in wanted]
+
+
+def run(ask: Ask, how: How) -> int:
+    """Compute what is missing of the specs' tables, print and write the tables, mirror them to MLflow."""
+    plans, store = common.plans_of(ask), ask.open()
+    work = _judge(plans, store, ask, how)
+    devices = how.devices or _devices()
+    slots = how.slots or _slots(devices, how.threads)
+    _announce(plans, work, ask, devices, slots, how)
+    states = ("failed", "interrupted") if how.retry else MAY_RUN
+    due = work.due(states)[: how.limit]
+    for verdict in work.due(["blocked"]):
+        say(f"blocked: {verdict.run.method} {verdict.run.dataset} seed {verdict.run.seed}: {verdict.reason}")
+    if not how.retry and (failed := work.due(["failed"])):
+        say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
+    finished = Finished(())
+    mirrors = _mirrors(plans, store, how)
+    if due:
+        for plan in plans:
+            common.remember(plan, ask, store)
+        finished = _carry_out(due, work, store, ask, how, devices, slots, mirrors)
+    if finished.interrupted:
+        say("interrupted; the same command goes on from here")
+        return INTERRUPTED
+    look.show_tables(plans, store, ask.data_root, how.out, ("md", "tex"))
+    for mirror in mirrors:
+        mirror.close()
+    return _exit_code(finished, _judge(plans, store, ask, How()))
+
+
+def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
+    work = Work(plans)
+    for plan in plans:
+        for verdict in assess(plan, store, data_root=ask.data_root, force=how.force):
+            work.verdicts.setdefault(verdict.run.eval_key, verdict)
+            work.profiles.setdefault(verdict.run.eval_key, plan.profile)
+    return work
+
+
+def _announce(
+    plans: Sequence[Plan], work: Work, ask: Ask, devices: Sequence[str], slots: int, how: How
+) -> None:
+    lines = dict.fromkeys(common.profile_line(plan, ask.profile) for plan in plans)
+    where = f"on {', '.join(dict.fromkeys(devices))}, {slots} at a time, {how.threads} thread(s) each"
+    say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
+    say(look.totals(list(work.verdicts.values()), slots))
+
+
+def _carry_out(
+    due: Sequence[Assessment],
+    work: Work,
+    store: Store,
+    ask: Ask,
+    how: How,
+    devices: tuple[str, ...],
+    slots: int,
+    mirrors: Sequence[Mirror],
+) -> Finished:
+    tasks = [
+        Task(
+            verdict.run,
+            force="fit" if how.force else "",
+            profile=work.profiles[verdict.run.eval_key],
+            seconds=verdict.seconds,
+        )
+        for verdict in due
+    ]
+    if how.retry:
+        for task in tasks:
+            store.clear(task.run)
+    if how.in_process:
+        return _in_process(tasks, store, ask, how, devices[0])
+
+    def on_end(ended: Ended) -> None:
+        for mirror in mirrors:
+            mirror.update()
+
+    from suite.executors.display import display
+    from suite.executors.local import carry_out
+
+    options = Options(
+        store=store.root.absolute(),
+        data_root=ask.data_root.absolute() if ask.data_root else None,
+        slots=min(slots, len(tasks)),
+        threads=how.threads,
+        devices=devices,
+        keep=how.keep,
+        fail_fast=how.fail_fast,
+        checkpoint_every=how.checkpoint_every,
+        on_end=on_end,
+    )
+    return carry_out(tasks, options, display(len(tasks), common.console()))
+
+
+def _in_process(tasks: Sequence[Task], store: Store, ask: Ask, how: How, device: str) -> Finished:
+    """One after another in this process: prints, breakpoints and tracebacks come through; the first error
+    ends it.
+    """
+    from dataclasses import replace
+
+    from suite.detector import Interrupted
+    from suite.job import Busy
+    from suite.run import execute
+
+    ended: list[Ended] = []
+    forced: set[str] = set()
+    with _asked_to_stop() as stopping:
+        conditions = Conditions(
+            device=device,
+            threads=how.threads,
+            data_root=ask.data_root,
+            keep=how.keep,
+            checkpoint_every=how.checkpoint_every,
+            stop=lambda: bool(stopping),
+        )
+        for number, task in enumerate(tasks):
+            force = "score" if task.force and task.run.train_key in forced else task.force
+            forced.add(task.run.train_key)
+            rest = {other.run.train_key for other in tasks[number + 1 :]}
+            keep: Keep = "all" if task.run.train_key in rest else how.keep
+            say(f"[{number + 1}/{len(tasks)}] {task.label}")
+            try:
+                outcome = execute(
+                    task.run, store, replace(conditions, profile=task.profile, force=force, keep=keep)
+                )
+            except (Interrupted, KeyboardInterrupt):
+                return Finished(tuple(ended), interrupted=True)
+            except Busy as error:
+                say(f"left out: {error}")
+                ended.append(Ended(task, "busy", str(error)))
+                continue
+            say(f"AUROC {outcome.metrics['auroc']:.3f}")
+            ended.append(Ended(task, "done", auroc=outcome.metrics["auroc"]))
+    return Finished(tuple(ended))
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """The signals that came: the first asks for a checkpoint, the second ends at once."""
+    came: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+        say("stopping at the next checkpoint; Ctrl-C once more stops at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_code(finished: Finished, after: Work) -> int:
+    if any(one.end != "done" for one in finished.ended) or after.due(["failed"]):
+        return FAILED
+    states = {verdict.state for verdict in after.verdicts.values()}
+    return FAILED if states == {"blocked"} else OK
+
+
+def _devices() -> tuple[str, ...]:
+    """The CUDA devices by what the driver shows, without asking torch, or the processor."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        count = len([part for part in visible.split(",") if part.strip() and part.strip() != "-1"])
+    else:
+        count = len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()])
+    return tuple(f"cuda:{number}" for number in range(count)) or ("cpu",)
+
+
+def _slots(devices: Sequence[str], threads: int) -> int:
+    if devices[0] != "cpu":
+        return len(devices)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+def _mirrors(plans: Sequence[Plan], store: Store, how: How) -> list[Mirror]:
+    if not how.mirror:
+        return []
+    from suite.tracking import Mirror
+
+    return [Mirror(plan, store, how.tracking_uri) for plan in plans]

@@ -1,0 +1,210 @@
+"""What all verbs share: which plans are meant, how things are printed, the exit codes."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite import files
+from suite.options import parse_only, parse_sets
+from suite.plan import Plan, expand
+from suite.settings import key_of
+from suite.spec import AUTO, PAPER, Spec, load_spec, resolve_profile
+from suite.store import Store, now
+from suite.vocabulary import SpecErrors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""All fine; some runs failed; a bad spec or usage; interrupted."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked for: specs and what narrows or changes them, and where results and data lie."""
+
+    specs: tuple[str, ...] = ()
+    store: Path = Path("runs")
+    data_root: Path | None = None
+    profile: str | None = None
+    sets: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    seeds: str | None = None
+
+    def open(self) -> Store:
+        """The store."""
+        return Store(self.store)
+
+
+def load_specs(arguments: Iterable[str]) -> list[Spec]:
+    """Specs by path, glob or shipped name. SpecErrors with the faults of all of them."""
+    specs: dict[Path, Spec] = {}
+    faults: list[str] = []
+    for argument in arguments:
+        found = sorted(glob.glob(argument, recursive=True)) if glob.has_magic(argument) else [argument]
+        if not found:
+            faults.append(f"{argument}: no file matches")
+        for name in found:
+            try:
+                spec = load_spec(name)
+                specs.setdefault(spec.path.resolve(), spec)
+            except SpecErrors as errors:
+                faults += errors.messages
+    if faults:
+        raise SpecErrors(faults)
+    return list(specs.values())
+
+
+def plans_of(ask: Ask) -> list[Plan]:
+    """The plans asked for. SpecErrors with everything that is wrong, in specs and options."""
+    if not ask.specs:
+        raise SpecErrors(["give a spec: a path, a glob, or the name of a shipped one (`suite list specs`)"])
+    faults: list[str] = []
+    specs: list[Spec] = []
+    sets: dict[str, Any] = {}
+    only: dict[str, set[str]] = {}
+    seeds: tuple[int, ...] | None = None
+    try:
+        specs = load_specs(ask.specs)
+    except SpecErrors as errors:
+        faults += errors.messages
+    try:
+        sets = parse_sets(ask.sets)
+    except SpecErrors as errors:
+        faults += errors.messages
+    try:
+        only = parse_only(ask.only)
+    except SpecErrors as errors:
+        faults += errors.messages
+    try:
+        seeds = parse_seeds(ask.seeds)
+    except SpecErrors as errors:
+        faults += errors.messages
+    if faults:
+        raise SpecErrors(faults)
+    plans = []
+    for spec in specs:
+        try:
+            plans.append(expand(spec, profile=ask.profile, sets=sets, only=only, seeds=seeds))
+        except SpecErrors as errors:
+            faults += errors.messages
+    if faults:
+        raise SpecErrors(faults)
+    if only and not any(plan.cells for plan in plans):
+        raise SpecErrors(
+            [f"--only {' '.join(ask.only)}: leaves no cell of {', '.join(s.name for s in specs)}"]
+        )
+    return plans
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...] | None:
+    """``0,1,2`` or ``0-4`` as seeds; None when nothing is given."""
+    if text is None:
+        return None
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if match is None:
+            raise SpecErrors([f"--seeds: {text}: write whole numbers from 0 on, such as 0,1,2 or 0-4"])
+        first, last = int(match[1]), int(match[2] or match[1])
+        seeds += range(first, last + 1)
+    return tuple(seeds)
+
+
+def profile_line(plan: Plan, asked: str | None) -> str:
+    """Which profile is used, and why: ``profile cpu (auto: no CUDA device)``."""
+    wanted = asked or plan.spec.profile
+    if wanted == AUTO:
+        why = "auto: there is an NVIDIA GPU" if resolve_profile(AUTO) == PAPER else "auto: no CUDA device"
+    elif asked:
+        why = "asked for"
+    else:
+        why = f"of {plan.spec.name}" if wanted else "the default"
+    return f"profile {plan.profile} ({why})"
+
+
+# Specs that the store remembers
+
+
+def remember(plan: Plan, ask: Ask, store: Store) -> None:
+    """Keep a copy of a spec with its options in ``<store>/specs/``: what was computed for it is reachable
+    from it.
+    """
+    text = plan.spec.path.read_text(encoding="utf-8")
+    profile = _profile_text(plan)
+    options = {"profile": plan.profile, "sets": list(ask.sets), "seeds": ask.seeds, "name": plan.spec.name}
+    folder = (
+        store.root
+        / "specs"
+        / f"{plan.spec.name}-{key_of({**options, 'text': text, 'profile text': profile})[:8]}"
+    )
+    if (folder / "options.json").exists():
+        return
+    files.write_text(folder / f"{plan.spec.name}.toml", text)
+    if profile:
+        files.write_text(folder / "profiles" / f"{plan.profile}.toml", profile)
+    files.write_json(folder / "options.json", {"format": 1, **options, "time": now()})
+
+
+def _profile_text(plan: Plan) -> str:
+    from suite.spec import load_profile
+
+    path = load_profile(plan.profile, plan.spec.path.parent).path if plan.profile else None
+    return path.read_text(encoding="utf-8") if path else ""
+
+
+def remembered(store: Store) -> tuple[list[Plan], list[str]]:
+    """The plans of the specs that the store remembers, and a line for each that can no longer be read."""
+    plans, faults = [], []
+    for path in sorted((store.root / "specs").glob("*/options.json")):
+        options = files.peek_json(path)
+        try:
+            spec = load_spec(path.parent / f"{options.get('name')}.toml")
+            sets = parse_sets(options.get("sets", ()))
+            plans.append(
+                expand(
+                    spec, profile=options.get("profile"), sets=sets, seeds=parse_seeds(options.get("seeds"))
+                )
+            )
+        except (SpecErrors, OSError) as error:
+            faults.append(f"{path.parent}: {str(error).splitlines()[0]}")
+    return plans, faults
+
+
+# Printing
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where things are printed; wide when it is no terminal, so that nothing wraps in a file."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr)
+    return made if made.is_terminal else Console(stderr=stderr, width=200)
+
+
+def say(text: str) -> None:
+    """A plain line."""
+    print(text, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """JSON for other programs."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of texts."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
