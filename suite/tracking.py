@@ -15,15 +15,15 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from suite import claims
-from suite.mirror import CellRecord, SeedRecord, Stamp, records
+from suite.mirror import Stamp, records
+from suite.mirror_writer import Writer
 from suite.tables import render
 from suite.tables.table import build
 
@@ -37,10 +37,6 @@ logger = logging.getLogger("suite")
 DATABASE = "mlflow.db"
 NOTE_LENGTH = 4_900
 """An experiment's description holds at most 5,000 characters."""
-_BATCH = 90
-"""Parameters in one request: a server takes 100."""
-_POINTS = 900
-"""Metric values in one request: a server takes 1,000 entities in all."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +153,12 @@ def _sync_plan(plan: Plan, store: Store, uri: str, check: bool, patience: float)
     if all(known.get(cell.key) == cell.fingerprint for cell in wanted):
         return 0, 0
     with _claimed(store, patience):
-        writer = _Writer(uri, store.root)
-        writer.open(experiment)
+        writer = _writer(uri)
+        writer.open(experiment, _artefacts(store, uri, experiment))
         known = {} if check else stamp.known(experiment)
         changed = [cell for cell in wanted if known.get(cell.key) != cell.fingerprint]
         written = [writer.cell(cell) for cell in changed]
-        writer.describe(plan, store)
+        writer.describe(_description(plan, store))
         stamp.write(experiment, {cell.key: cell.fingerprint for cell in changed}, _identity(uri))
     return sum(new for new, _ in written), sum(seeds for _, seeds in written)
 
@@ -201,9 +197,22 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def _client(uri: str) -> Any:
-    """A client of its own: no global state of mlflow is set. Quiet, and impatient with servers that do not
-    answer.
+def _artefacts(store: Store, uri: str, experiment: str) -> str | None:
+    """Where an experiment's files go: in the store, unless a server keeps them."""
+    if urlsplit(uri).scheme in ("http", "https", "databricks"):
+        return None
+    return (store.root / "mlflow" / "artifacts" / experiment).absolute().as_uri()
+
+
+def _description(plan: Plan, store: Store) -> str:
+    """The rendered table, where it is short enough for an experiment's description."""
+    text = render.markdown(build(plan, store, assessments=()))
+    return text if len(text) <= NOTE_LENGTH else f"{plan.spec.title}\n\n{plan.spec.description}"[:NOTE_LENGTH]
+
+
+def _writer(uri: str) -> Writer:
+    """With a client of its own: no global state of mlflow is set. Quiet, and impatient with servers that do
+    not answer.
     """
     if urlsplit(uri).scheme in ("http", "https"):
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -211,137 +220,10 @@ def _client(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
 
     # The import sets levels of its own, and so does each migration of a new database.
     for name in ("alembic", "alembic.runtime.migration", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=uri)
-
-
-class _Writer:
-    """Writes records into one experiment; ``_found`` holds what is there, by key."""
-
-    def __init__(self, uri: str, root: Path) -> None:
-        self._client, self._root = _client(uri), root
-        self._local = urlsplit(uri).scheme not in ("http", "https", "databricks")
-        self._experiment = ""
-        self._cells: dict[str, Any] = {}
-        self._seeds: dict[str, Any] = {}
-
-    def open(self, name: str) -> None:
-        """Find or create the experiment, and read which runs it has."""
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            folder = (self._root / "mlflow" / "artifacts" / name).absolute()
-            where = folder.as_uri() if self._local else None
-            self._experiment = self._client.create_experiment(name, artifact_location=where)
-        else:
-            self._experiment = found.experiment_id
-            if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(self._experiment)
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], max_results=1000, page_token=token)
-            for run in page:
-                tags = run.data.tags
-                if "suite.eval_key" in tags:
-                    self._seeds[tags["suite.eval_key"]] = run
-                elif "suite.cell_key" in tags:
-                    self._cells[tags["suite.cell_key"]] = run
-            token = page.token
-            if not token:
-                return
-
-    def cell(self, cell: CellRecord) -> tuple[bool, int]:
-        """Write a cell and those of its seeds that are not there; whether its own run changed, and how many
-        seeds.
-        """
-        parent, changed = self._parent(cell)
-        written = 0
-        for seed in cell.seeds:
-            found = self._seeds.get(seed.key)
-            if found is not None and _is_current(found, seed):
-                if found.data.tags.get("mlflow.parentRunId") != parent:
-                    self._client.set_tag(found.info.run_id, "mlflow.parentRunId", parent)
-                continue
-            if found is not None:
-                # Half written by a process that died, or of a result that was computed anew since.
-                self._client.delete_run(found.info.run_id)
-            self._seed(seed, parent)
-            written += 1
-        return changed, written
-
-    def _parent(self, cell: CellRecord) -> tuple[str, bool]:
-        """The id of a cell's run, with values at step n for its n finished seeds; whether anything was
-        written.
-        """
-        found = self._cells.get(cell.key)
-        if found is not None and _contradicts(found, cell):
-            # The latest value of a metric is that of the highest step, and values at one step add up: start again.
-            self._client.delete_run(found.info.run_id)
-            found = None
-        if found is None:
-            start = min(seed.start for seed in cell.seeds)
-            tags = {**cell.tags, "mlflow.runName": cell.name}
-            run = str(self._client.create_run(self._experiment, start_time=start, tags=tags).info.run_id)
-            self._log(run, params=cell.params)
-        else:
-            run = str(found.info.run_id)
-            if all(found.data.tags.get(name) == value for name, value in cell.tags.items()) and (
-                found.data.metrics.get("auroc_n") == cell.n
-            ):
-                return run, False
-            for name, value in cell.tags.items():
-                self._client.set_tag(run, name, value)
-        end = max(seed.end for seed in cell.seeds)
-        held = found.data.metrics if found is not None else {}
-        if held.get("auroc_n") != cell.n:
-            self._log(run, points=[(name, cell.n, value) for name, value in cell.metrics.items()], time=end)
-        self._client.set_terminated(run, "FINISHED", end)
-        return run, True
-
-    def _seed(self, seed: SeedRecord, parent: str) -> None:
-        tags = {**seed.tags, "mlflow.parentRunId": parent, "mlflow.runName": seed.name}
-        created = self._client.create_run(self._experiment, start_time=seed.start, tags=tags)
-        run = str(created.info.run_id)
-        points = [(name, 0, value) for name, value in seed.metrics.items()]
-        self._log(run, params=seed.params, points=[*points, *seed.curves()], time=seed.end)
-        self._client.set_terminated(run, "FINISHED", seed.end)
-
-    def _log(
-        self,
-        run: str,
-        params: Any = None,
-        points: Sequence[tuple[str, int, float]] = (),
-        time: int = 0,
-    ) -> None:
-        from mlflow.entities import Metric, Param
-
-        named = [Param(name, value) for name, value in (params or {}).items()]
-        for start in range(0, len(named), _BATCH):
-            self._client.log_batch(run, params=named[start : start + _BATCH])
-        values = [Metric(name, value, time, step) for name, step, value in points]
-        for start in range(0, len(values), _POINTS):
-            self._client.log_batch(run, metrics=values[start : start + _POINTS])
-
-    def describe(self, plan: Plan, store: Store) -> None:
-        """Show the rendered table as the experiment's description, where it is short enough for one."""
-        text = render.markdown(build(plan, store, assessments=()))
-        if len(text) > NOTE_LENGTH:
-            text = f"{plan.spec.title}\n\n{plan.spec.description}"[:NOTE_LENGTH]
-        self._client.set_experiment_tag(self._experiment, "mlflow.note.content", text)
-
-
-def _contradicts(found: Any, cell: CellRecord) -> bool:
-    """Whether a mirrored cell is half written, or has values for this many seeds or more that are not the
-    cell's.
-    """
-    held = found.data.metrics
-    n = held.get("auroc_n", 0)
-    same = all(held.get(name) == value for name, value in cell.metrics.items())
-    return bool(found.info.status != "FINISHED" or n > cell.n or (n == cell.n and not same))
-
-
-def _is_current(found: Any, seed: SeedRecord) -> bool:
-    return bool(found.info.status == "FINISHED" and found.data.tags.get("suite.finished") == seed.finished)
+    return Writer(MlflowClient(tracking_uri=uri), Metric, Param)
