@@ -58,11 +58,14 @@ def _markdown_cell(entry: Entry | None) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """A row of a LaTeX tabular; ``rules``: cmidrules below it; ``rule_above``: a midrule before it."""
+    """A row of a LaTeX tabular. ``rules``: cmidrules below it; ``rule_above``: a midrule before it;
+    ``space_below``: a little space after it.
+    """
 
     cells: list[str]
     rules: tuple[str, ...] = ()
     rule_above: bool = False
+    space_below: bool = False
 
 
 def latex(table: Table) -> str:
@@ -137,7 +140,7 @@ def _latex_body(table: Table) -> Iterable[_Line]:
         beside = [text.beside(entry) for entry in row.entries]
         if any(beside):
             small = [Raw(rf"\footnotesize {escape.latex(one)}") if one else Raw("") for one in beside]
-            yield _Line([*[""] * len(row.labels), *small, *[""] * len(row.extra)])
+            yield _Line([*[""] * len(row.labels), *small, *[""] * len(row.extra)], space_below=True)
         above = row
 
 

@@ -107,14 +107,15 @@ def test_markdown_obeys_no_text(tmp_path: Path) -> None:
 
 
 def tabular(text: str) -> tuple[str, list[list[str]]]:
-    """Column specification and rows of cells of the only tabular; a joined cell counts as many as it spans.
-    """
+    """Column specification and rows of cells of the only tabular; a joined cell counts as many as it spans."""
     found = re.search(r"\\begin\{tabular\}\{(.*?)\}\n(.*?)\\end\{tabular\}", text, re.S)
     assert found
     rows = []
     for line in found[2].splitlines():
         if not line.endswith(r"\\"):
-            assert re.fullmatch(r"\\(top|mid|bottom)rule|(\\cmidrule\(lr\)\{\d+-\d+\} ?)+", line), line
+            assert re.fullmatch(
+                r"\\(top|mid|bottom)rule|\\addlinespace\[2pt\]|(\\cmidrule\(lr\)\{\d+-\d+\} ?)+", line
+            ), line
             continue
         cells: list[str] = []
         for cell in re.split(r"(?<!\\)&", line.removesuffix(r"\\")):
