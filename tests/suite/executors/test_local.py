@@ -1,0 +1,155 @@
+"""Worker processes in slots: order, failures, kills, orderly ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine import Bench
+from rich.console import Console
+
+from suite.executors import Ended, Finished, Options, Task
+from suite.executors.display import Display, LiveDisplay, duration
+from suite.executors.local import carry_out
+from suite.plan import Run
+from suite.store import Store
+
+
+class Shown(Display):
+    """Keeps what would be printed."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total, Console(file=io.StringIO(), width=200))
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def _do(
+    bench: Bench, runs: list[Run], *, slots: int = 1, force: Any = "", **options: Any
+) -> tuple[Finished, Shown]:
+    shown = Shown(len(runs))
+    tasks = [Task(run, force=force) for run in runs]
+    made = Options(store=bench.store, slots=slots, **options)
+    return carry_out(tasks, made, shown), shown
+
+
+def _ends(finished: Finished) -> list[str]:
+    return [one.end for one in finished.ended]
+
+
+def test_runs_artefacts_and_failures_in_one_go(bench: Bench) -> None:
+    """One worker serves them all; the artefact comes first; what failed is told and the rest goes on."""
+    good = [bench.run(seed=seed, uses="artefact") for seed in (0, 1)]
+    broken = bench.run(trouble="fit")
+    sibling = bench.run(trouble="fit", score__gain=2.0)
+    absent = bench.run(dataset="absent")
+    finished, shown = _do(bench, [*good, broken, sibling, absent])
+    assert _ends(finished) == ["done", "done", "failed", "failed", "blocked"]
+    assert not finished.interrupted
+    assert (bench.told("make"), bench.told("fit")) == (1, 3), "a fit that failed is not tried for a sibling"
+    assert bench.log.read_text().startswith("make")
+    assert shown.lines[0].startswith("fake artefact for toy: done in")
+    assert shown.lines[1].startswith("[1/5] fake toy seed 0: AUROC 0.")
+    assert shown.lines[3] == "[3/5] fake toy seed 0: failed: RuntimeError: broke in the middle"
+    assert "get it from nowhere" in shown.lines[5]
+    pids = {line.split()[1] for line in bench.log.read_text().splitlines()}
+    assert len(pids) == 1
+    assert not bench.workers()
+    store = Store(bench.store)
+    assert "broke in the middle" in (store.run_folder(broken.train_key) / "log.txt").read_text()
+    again, _ = _do(bench, good)
+    assert all(one.elsewhere for one in again.ended), "done runs start no worker"
+
+
+def test_a_failed_artefact_fails_its_runs(bench: Bench) -> None:
+    runs = [bench.run(seed=seed, uses="artefact", trouble="artefact") for seed in (0, 1)]
+    finished, _ = _do(bench, [*runs, bench.run()])
+    assert sorted(_ends(finished)) == ["done", "failed", "failed"]
+    reasons = {one.reason for one in finished.ended if one.end == "failed"}
+    assert reasons == {"fake artefact: RuntimeError: no artefact today"}
+    assert Store(bench.store).state(runs[1]).reason in reasons
+    assert bench.told("make") == 1
+
+
+def test_a_crashing_method_is_failed_and_the_worker_replaced(bench: Bench) -> None:
+    finished, _ = _do(bench, [bench.run(trouble="segfault"), bench.run()])
+    assert _ends(finished) == ["failed", "done"]
+    assert "SIGABRT" in finished.ended[0].reason
+    assert bench.told("fit") == 2
+
+
+def test_fail_fast(bench: Bench) -> None:
+    finished, _ = _do(bench, [bench.run(trouble="fit"), bench.run(), bench.run(seed=1)], fail_fast=True)
+    assert _ends(finished) == ["failed", "skipped", "skipped"]
+    assert not finished.interrupted
+
+
+def test_forcing_two_evaluations_of_a_fit_fits_once(bench: Bench) -> None:
+    runs = [bench.run(), bench.run(score__gain=2.0)]
+    _do(bench, runs)
+    assert bench.told("fit") == 1
+    finished, _ = _do(bench, runs, force="fit", keep="last")
+    assert _ends(finished) == ["done", "done"]
+    assert (bench.told("fit"), bench.told("score")) == (2, 4)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_its_run_goes_on(bench: Bench) -> None:
+    run = bench.run(train__pause=0.1, train__steps=24)
+
+    def kill() -> None:
+        bench.wait_for(lambda: bench.told("fit") == 1 and _checkpoint(bench, run).exists())
+        os.kill(bench.workers()[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    finished, _ = _do(bench, [run])
+    thread.join()
+    assert _ends(finished) == ["done"]
+    assert (bench.told("fit"), bench.told("resume")) == (2, 1)
+
+
+def _checkpoint(bench: Bench, run: Run) -> Path:
+    return Store(bench.store).run_folder(run.train_key) / "checkpoints" / "resume.pt"
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_has_is_waited_for(bench: Bench) -> None:
+    run = bench.run()
+    store = Store(bench.store)
+    held = store.claim(store.run_folder(run.train_key))
+    assert held is not None
+    timer = threading.Timer(2.0, held.release)
+    timer.start()
+    finished, shown = _do(bench, [run])
+    assert _ends(finished) == ["done"]
+    assert "waiting for it" in shown.lines[0]
+    assert bench.told("fit") == 1
+
+
+def test_the_live_display_shows_who_works_on_what(bench: Bench) -> None:
+    console = Console(file=io.StringIO(), width=150, force_terminal=True)
+    run = bench.run(train__steps=24, train__pause=0.05)
+    carry_out([Task(run, seconds=30.0)], Options(store=bench.store), LiveDisplay(1, console))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "fake toy seed 0 (cpu)" in printed
+    assert "fit " in printed
+    assert "loss" in printed
+    assert "left" in printed
+
+
+def test_time_left_is_the_median_of_finished_runs_shared_by_the_slots(bench: Bench) -> None:
+    shown = Shown(4)
+    task = Task(bench.run())
+    for seconds in (10.0, 10.0, 100.0):
+        shown.ended(Ended(task, "done", seconds=seconds, auroc=0.5))
+    shown.slots = []
+    assert shown.left() == 10.0
+    assert [duration(value) for value in (40, 600, 18_000)] == ["40 s", "10 min", "5.0 h"]

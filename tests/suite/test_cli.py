@@ -1,0 +1,245 @@
+"""The command line as people use it, in a folder of their own, with a fake method and data set."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engine import Bench
+from PIL import Image
+
+from suite.store import Store
+
+HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn'}"
+VERBS = ["validate", "plan", "run", "status", "report", "list", "show", "retry", "gc", "score", "sync", "ui"]
+
+
+def test_help_is_light(bench: Bench) -> None:
+    code = f"import sys, suite.cli; print(sorted({HEAVY} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+    before = os.times()
+    text = bench.cli("--help")
+    after = os.times()
+    assert after.children_user - before.children_user < 0.4
+    assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example(bench: Bench, verb: str) -> None:
+    assert f"Example: suite {verb}" in bench.cli(verb, "--help")
+
+
+def test_planning_needs_no_torch(bench: Bench) -> None:
+    code = (
+        "import sys\nfrom suite.cli import app\nsys.argv = ['suite', 'plan', 'toy.toml']\n"
+        "try: app()\nexcept SystemExit as end: print(end.code)\n"
+        "print(sorted({'torch', 'mlflow', 'pandas'} & set(sys.modules)))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=bench.folder, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.splitlines()[-2:] == ["0", "[]"]
+
+
+def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
+    out = bench.cli("run", "toy.toml", "-j", "1", "--no-mlflow")
+    assert out.startswith("profile paper (the default)")
+    assert "[4/4] fake toy seed" in out
+    assert "AUROC, mean" in out
+    for suffix in ("md", "tex"):
+        assert (bench.folder / "reports" / "out" / f"toy.{suffix}").exists()
+    assert bench.told("fit") == 4
+    start = time.monotonic()
+    again = bench.cli("run", "toy.toml", "--no-mlflow")
+    assert time.monotonic() - start < 15
+    assert "4 runs: 4 done" in again
+    assert bench.told("fit") == 4
+    # Every verb that looks at what is there.
+    assert "4 runs: 4 done" in bench.cli("status")
+    planned = json.loads(bench.cli("plan", "toy.toml", "--json"))
+    assert [entry["state"] for entry in planned] == ["done"] * 4
+    assert "forced" in bench.cli("plan", "toy.toml", "--force")
+    bench.cli("report", "--out", "tables", "--formats", "csv")
+    assert (bench.folder / "tables" / "toy.csv").exists()
+    key = planned[0]["eval_key"][:8]
+    shown = json.loads(bench.cli("show", key, "--json"))
+    assert shown["keys"]["evaluation"] == planned[0]["eval_key"]
+    assert shown["cell"]["n"] == 2
+    assert "weights.pt" in shown["files"]
+    worst = json.loads(bench.cli("show", key, "--worst", "3", "--json"))
+    assert len(worst) == 3
+    assert worst[0]["wrong"] >= worst[2]["wrong"] > 0
+
+
+def test_scoring_a_folder_agrees_with_the_outcome(bench: Bench) -> None:
+    """The test images, written to files and scored by the kept weights, get the scores they had."""
+    bench.cli("run", "toy.toml", "--limit", "1", "--in-process", "--no-mlflow")
+    store = Store(bench.store)
+    (outcome,) = store.outcomes()
+    kept = store.scores(outcome.train_key, outcome.eval_key)
+    (pack,) = (bench.store / "artefacts" / "data").iterdir()
+    images, ids = np.load(pack / "images.npy"), np.load(pack / "ids.npy")
+    (bench.folder / "new" / "deep").mkdir(parents=True)
+    for name, image in zip(ids, images, strict=True):
+        Image.fromarray(image[0]).save(bench.folder / "new" / "deep" / f"{name}.png")
+    bench.cli("score", outcome.eval_key[:6], "new", "--out", "scores.csv")
+    lines = (bench.folder / "scores.csv").read_text().splitlines()
+    assert lines[0] == "id,score"
+    scored = dict(line.split(",") for line in lines[1:])
+    assert len(scored) == len(ids)
+    expected = {f"deep/{name}.png": score for name, score in zip(kept["ids"], kept["score"], strict=True)}
+    assert all(float(scored[name]) == pytest.approx(score, rel=1e-6) for name, score in expected.items())
+
+
+def test_faults_come_all_at_once_without_a_traceback(bench: Bench) -> None:
+    bad = (
+        bench.spec.read_text().replace('train.steps" = [8, 16]', 'train.stepz" = [8]').replace('toy"', 'toi"')
+    )
+    (bench.folder / "bad.toml").write_text(bad)
+    out = bench.cli("run", "bad.toml", "none.toml", "--set", "nonsense", code=2)
+    assert "Traceback" not in out
+    assert "train.stepz" in out
+    assert 'did you mean "toy"' in out
+    assert "none.toml" in out
+    assert "--set: nonsense" in out
+    assert not bench.store.exists()
+    assert "there are methods" in bench.cli("list", "nonsense", code=2)
+    assert "no run in runs" in bench.cli("show", "abc", code=2)
+    assert "leaves no cell" in bench.cli("plan", "toy.toml", "--only", "method=csi", code=2)
+
+
+def test_failures_are_left_alone_until_retried(bench: Bench) -> None:
+    text = bench.spec.read_text().replace('dataset = "toy"', 'dataset = "toy"\ntrouble = "fit"')
+    bench.spec.write_text(text)
+    arguments = ("toy.toml", "--seeds", "0", "--only", "train.steps=8", "--no-mlflow", "-j", "1")
+    out = bench.cli("run", *arguments, code=1)
+    assert "failed: RuntimeError: broke in the middle" in out
+    again = bench.cli("run", *arguments, code=1)
+    assert "suite retry" in again
+    assert bench.told("fit") == 1
+    assert "broke in the middle" in bench.cli("status", code=1)
+    bench.cli("retry", "--failed", *arguments, code=1)
+    assert bench.told("fit") == 2
+
+
+def test_in_process_errors_come_with_their_traceback(bench: Bench) -> None:
+    out = bench.cli("run", "toy.toml", "--set", "trouble=fit", "--in-process", "--limit", "1", code=1)
+    assert "Traceback" in out
+    assert "fakes.py" in out
+
+
+def test_missing_data_are_named_and_fail_only_when_nothing_else_is_there(bench: Bench) -> None:
+    text = bench.spec.read_text().replace('dataset = "toy"\n', "") + 'dataset = ["toy", "absent"]\n'
+    bench.spec.write_text(text)
+    arguments = ("toy.toml", "--seeds", "0", "--only", "train.steps=8", "--no-mlflow")
+    out = bench.cli("run", *arguments)
+    assert "blocked: fake absent seed 0" in out
+    assert "get it from nowhere" in out
+    bench.cli("run", *arguments, "--only", "dataset=absent", code=1)
+
+
+def test_gc_takes_what_no_kept_spec_reaches(bench: Bench) -> None:
+    bench.cli("run", "toy.toml", "--no-mlflow", "--seeds", "0", "-j", "1")
+    assert "0 folders" in bench.cli("gc"), "what was run is remembered"
+    lesser = bench.folder / "lesser.toml"
+    lesser.write_text(bench.spec.read_text().replace("[8, 16]", "[8]"))
+    assert "1 folders" in bench.cli("gc", "lesser.toml")
+    assert len(list((bench.store / "runs").iterdir())) == 2, "dry by default"
+    bench.cli("gc", "lesser.toml", "--yes")
+    (left,) = (bench.store / "runs").iterdir()
+    assert list((bench.store / "artefacts" / "data").iterdir())
+    with Store(bench.store).claim(left):  # type: ignore[union-attr]
+        lesser.write_text(bench.spec.read_text().replace("[8, 16]", "[99]"))
+        assert "0 folders" in bench.cli("gc", "lesser.toml", "--yes"), "nobody's work is taken away"
+
+
+def _slow(bench: Bench) -> tuple[str, ...]:
+    """Arguments of runs that take some seconds each."""
+    bench.spec.write_text(bench.spec.read_text().replace("[8, 16]", "[40]"))
+    return ("run", "toy.toml", "--set", "train.pause=0.1", "--no-mlflow")
+
+
+@pytest.mark.slow
+def test_ctrl_c_interrupts_with_a_checkpoint_and_130(bench: Bench) -> None:
+    arguments = _slow(bench)
+    process = bench.start(*arguments, "-j", "1", "--seeds", "0")
+    bench.wait_for(lambda: bench.told("fit") == 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, output + errors
+    assert "Traceback" not in output + errors
+    assert not bench.workers()
+    run = bench.run(train__pause=0.1)
+    state = Store(bench.store).state(run)
+    assert (state.name, state.reason) == ("interrupted", "asked to stop")
+    bench.cli(*arguments, "-j", "1", "--seeds", "0")
+    assert bench.told("resume") == 1
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_is_immediate(bench: Bench) -> None:
+    bench.spec.write_text(bench.spec.read_text().replace("[8, 16]", "[4]"))
+    # A step of a minute: the checkpoint that the first signal asks for is far away.
+    process = bench.start("run", "toy.toml", "--set", "train.pause=60", "--no-mlflow", "-j", "1")
+    bench.wait_for(lambda: bench.told("fit") == 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, output + errors
+    assert not bench.workers()
+
+
+@pytest.mark.slow
+def test_after_kill_nine_the_same_command_goes_on(bench: Bench, tmp_path: Path) -> None:
+    """No manual unlock, no orphan, and the outcome of an undisturbed run."""
+    arguments = (*_slow(bench), "-j", "1", "--seeds", "0")
+    process = bench.start(*arguments)
+    bench.wait_for(lambda: bench.told("fit") == 1)
+    time.sleep(1)
+    process.kill()
+    process.communicate()
+    bench.wait_for(lambda: not bench.workers(), 20)
+    bench.cli(*arguments)
+    assert bench.told("resume") == 1
+    bench.cli(*arguments, "--store", "undisturbed")
+    results = []
+    for root in (bench.store, bench.folder / "undisturbed"):
+        store = Store(root)
+        (outcome,) = store.outcomes()
+        kept = store.scores(outcome.train_key, outcome.eval_key)
+        results.append((outcome.metrics, {name: array.tolist() for name, array in kept.items()}))
+    assert results[0] == results[1]
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_do_each_run_once(bench: Bench) -> None:
+    arguments = (*_slow(bench), "-j", "1", "--seeds", "0,1,2")
+    processes = [bench.start(*arguments) for _ in range(2)]
+    outputs = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert bench.told("fit") == 3
+    assert bench.told("score") == 3
+    assert len(list(Store(bench.store).outcomes())) == 3
+
+
+@pytest.mark.slow
+def test_mlflow_mirrors_once_and_is_then_left_alone(bench: Bench) -> None:
+    bench.cli("run", "toy.toml", "--seeds", "0", "-j", "1")
+    database = bench.store / "mlflow.db"
+    before = database.stat().st_mtime_ns
+    start = time.monotonic()
+    bench.cli("run", "toy.toml", "--seeds", "0")
+    assert time.monotonic() - start < 15
+    assert database.stat().st_mtime_ns == before
+    assert "written" in bench.cli("sync")

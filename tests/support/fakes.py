@@ -1,0 +1,180 @@
+"""A throw-away method, artefact and data set for the tests of the engine. They reach workers by
+``SUITE_PLUGINS``.
+
+What happens is appended to the file that ``FAKE_LOG`` names, one word a line, so that tests can count across
+processes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from suite.registry import DataInfo, MethodInfo, Need
+from suite.settings import Int, Settings, setting
+
+
+class Train(Settings):
+    steps: Int = setting(16, ge=1)
+    pause: float = setting(0.0)
+
+
+class Training(Settings):
+    train: Train = setting(Train())
+    trouble: Literal["none", "fit", "loss", "scores", "artefact", "segfault"] = setting("none")
+    uses: Literal["nothing", "artefact"] = setting("nothing")
+
+
+class Scoring(Settings):
+    gain: float = setting(1.0)
+
+
+def tell(word: str) -> None:
+    if path := os.environ.get("FAKE_LOG"):
+        with open(path, "a") as stream:
+            stream.write(f"{word} {os.getpid()}\n")
+
+
+def _needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
+    assert isinstance(training, Training)
+    if training.uses == "nothing":
+        return ()
+    identity = {"data": dict(data), "seed": 0, "trouble": training.trouble == "artefact"}
+    return (Need("fake", 1, identity, "fakes:make", "fake artefact"),)
+
+
+def make(identity: Mapping[str, Any], pack: Any, context: Any) -> dict[str, Any]:
+    tell("make")
+    if identity["trouble"]:
+        raise RuntimeError("no artefact today")
+    (context.folder / "mean.txt").write_text(str(pack.images.mean()))
+    time.sleep(0.2)
+    return {"images": len(pack.images)}
+
+
+class Fake:
+    """Learns the mean image with noise that shrinks; the further it is, the better it scores."""
+
+    def __init__(self, training: Training, scoring: Scoring) -> None:
+        import torch
+
+        self.training, self.scoring = training, scoring
+        # From the global generator, as layers are.
+        self.model = torch.nn.Linear(4, 1)
+        self.mean = torch.zeros(0)
+
+    def fit(self, images: Any, context: Any) -> None:
+        import torch
+
+        tell("fit")
+        steps, pause = self.training.train.steps, self.training.train.pause
+        generator, first = context.generator("noise"), 0
+        target = torch.tensor(np.asarray(images)).float().mean(0) / 255
+        self.mean = torch.rand(target.shape, generator=generator)
+        resume = context.folder / "resume.pt"
+        if resume.exists():
+            tell("resume")
+            kept = torch.load(resume, weights_only=True)
+            first, self.mean = int(kept["step"]), kept["mean"]
+            generator.set_state(kept["generator"])
+            self.model.load_state_dict(kept["model"])
+        if "artefact" in self.training.uses:
+            assert (context.artefacts["fake"] / "mean.txt").exists()
+        for step in range(first, steps):
+            self.mean = 0.7 * self.mean + 0.3 * target + 0.01 * torch.randn(target.shape, generator=generator)
+            time.sleep(pause)
+            loss = float((self.mean - target).square().mean())
+            if self.training.trouble == "fit" and step == steps // 2:
+                raise RuntimeError("broke in the middle")
+            if self.training.trouble == "segfault":
+                os.abort()
+            context.progress(
+                step + 1, steps, {"loss": float("nan") if self.training.trouble == "loss" else loss}
+            )
+            if (step + 1) * context.snapshots % steps == 0:
+                context.snapshot(step + 1, steps, self)
+            if pause:
+                self._checkpoint(resume, step + 1, generator)
+            if context.stop():
+                self._checkpoint(resume, step + 1, generator)
+            context.pulse()
+
+    def _checkpoint(self, path: Path, step: int, generator: Any) -> None:
+        import torch
+
+        state = {
+            "step": step,
+            "mean": self.mean,
+            "generator": generator.get_state(),
+            "model": self.model.state_dict(),
+        }
+        torch.save(state, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def score(self, images: Any, context: Any) -> Any:
+        import torch
+
+        tell("score")
+        x = torch.tensor(np.asarray(images)).float() / 255
+        scores = self.scoring.gain * (x - self.mean).square().mean((1, 2, 3)).double().numpy()
+        if self.training.trouble == "scores":
+            scores[0] = np.inf
+        context.parts["plain"] = scores / self.scoring.gain
+        return scores
+
+    def save(self, path: Path) -> None:
+        import torch
+
+        torch.save({"mean": self.mean.half(), "model": self.model.state_dict()}, path)
+
+    def load(self, path: Path, device: Any) -> None:
+        import torch
+
+        kept = torch.load(path, map_location=device, weights_only=True)
+        self.mean = kept["mean"].float()
+        self.model.load_state_dict(kept["model"])
+
+
+def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Any:
+    """60 normal images of which 20 are for training, 10 anomalous ones a split; anomalies are a little
+    brighter.
+    """
+    from suite.data.source import Contents
+
+    generator = np.random.default_rng(7)
+    splits = np.repeat(["train", "val", "test"], 30)
+    classes = np.tile(np.repeat([0, 1], [20, 10]), 3).astype(np.int64)
+    base = generator.integers(60, 120, (1, 1, size, size))
+    images = base + generator.integers(0, 60, (90, 1, size, size)) + 6 * classes[:, None, None, None]
+    ids = np.array([f"image-{number:02d}" for number in range(90)])
+    return Contents(images.astype(np.uint8), classes, splits, ids)
+
+
+FAKE = MethodInfo(
+    name="fake",
+    version=1,
+    title="Fake",
+    implementation="fakes:Fake",
+    training=lambda nested: Training,
+    models=(Training,),
+    scoring=Scoring,
+    needs=_needs,
+)
+TOY = DataInfo(
+    name="toy", title="Toy", source="fakes:pack", size=8, channels=1, validation=True, stand_in=True
+)
+ABSENT = DataInfo(
+    name="absent",
+    title="Absent",
+    source="suite.data.catalogue:not_built_in",
+    size=8,
+    channels=1,
+    obtain="get it from nowhere",
+    url="https://example.org",
+)
+PLUGINS = "fakes:FAKE,fakes:TOY,fakes:ABSENT"
