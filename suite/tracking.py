@@ -37,18 +37,22 @@ logger = logging.getLogger("suite")
 DATABASE = "mlflow.db"
 NOTE_LENGTH = 4_900
 """An experiment's description holds at most 5,000 characters."""
+_WRITING = threading.Lock()
+PATIENCE = 20.0
+"""Seconds to wait for another writer, where it is the last chance."""
 
 
 @dataclass(frozen=True)
 class Synced:
     """What a mirroring did: cells and seeds written (or written again). ``warning``: one line, empty if all
-    went well.
+    went well. ``busy``: it was only that someone else was writing.
     """
 
     uri: str
     cells: int = 0
     seeds: int = 0
     warning: str = ""
+    busy: bool = False
 
 
 def tracking_uri(store: Store, uri: str | None = None) -> str:
@@ -74,22 +78,31 @@ def sync(
     uri: str | None = None,
     *,
     check: bool = True,
-    patience: float = 20.0,
+    patience: float = PATIENCE,
 ) -> Synced:
     """Bring MLflow up to date with the store for these plans. Never raises; ``patience`` is how long (in
     seconds) to wait for another process that is writing. ``check``: look at what MLflow really holds, also
     where the stamp in the store says that all has been written.
     """
     where = tracking_uri(store, uri)
-    done = Synced(_public(where))
+    return _told(_guarded(plans, store, where, check, patience))
+
+
+def _guarded(plans: Iterable[Plan], store: Store, uri: str, check: bool, patience: float) -> Synced:
+    done = Synced(_public(uri))
     try:
         for plan in plans:
-            cells, seeds = _sync_plan(plan, store, where, check, patience)
+            cells, seeds = _sync_plan(plan, store, uri, check, patience)
             done = replace(done, cells=done.cells + cells, seeds=done.seeds + seeds)
     except Exception as error:  # the mirror must never stop an experiment, whatever mlflow raises
-        message = f"MLflow ({_public(where)}) is not up to date: {_one_line(error)}; `suite sync` tries again"
-        logger.warning("%s", message)
-        return replace(done, warning=message)
+        message = f"MLflow ({_public(uri)}) is not up to date: {_one_line(error)}; `suite sync` tries again"
+        return replace(done, warning=message, busy=isinstance(error, BusyError))
+    return done
+
+
+def _told(done: Synced) -> Synced:
+    if done.warning:
+        logger.warning("%s", done.warning)
     return done
 
 
@@ -133,12 +146,14 @@ class Mirror:
             self._wake.clear()
             last = self._closing.is_set()
             if last or not self._total.warning:
-                done = sync([self._plan], self._store, self._uri, check=False, patience=20.0 if last else 0.5)
-                self._total = Synced(
-                    done.uri,
-                    self._total.cells + done.cells,
-                    self._total.seeds + done.seeds,
-                    done.warning,
+                done = _guarded([self._plan], self._store, self._uri, False, PATIENCE if last else 0.5)
+                if done.busy and not last:
+                    # No fault yet: the next update or the closing comes to it.
+                    done = replace(done, warning="", busy=False)
+                self._total = replace(
+                    _told(done),
+                    cells=self._total.cells + done.cells,
+                    seeds=self._total.seeds + done.seeds,
                 )
             if last:
                 return
@@ -163,17 +178,26 @@ def _sync_plan(plan: Plan, store: Store, uri: str, check: bool, patience: float)
     return sum(new for new, _ in written), sum(seeds for _, seeds in written)
 
 
+class BusyError(TimeoutError):
+    """Another process, or another plan's mirror in this one, was writing for as long as there was patience."""
+
+
 @contextmanager
 def _claimed(store: Store, patience: float) -> Iterator[None]:
-    """Only one process writes at a time, also where several share a store."""
-    folder = store.root / "mlflow"
-    deadline = time.monotonic() + patience
-    while (claim := claims.claim(folder, purpose="mlflow mirror")) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"another process ({claims.owner(folder)}) is writing")
-        time.sleep(0.1)
-    with claim:
-        yield
+    """Only one process writes at a time, also where several share a store, and in it only one thread."""
+    if not _WRITING.acquire(timeout=10 * patience):
+        raise BusyError("another plan of this process is being written")
+    try:
+        folder = store.root / "mlflow"
+        deadline = time.monotonic() + patience
+        while (claim := claims.claim(folder, purpose="mlflow mirror")) is None:
+            if time.monotonic() > deadline:
+                raise BusyError(f"another process ({claims.owner(folder)}) is writing")
+            time.sleep(0.1)
+        with claim:
+            yield
+    finally:
+        _WRITING.release()
 
 
 def _identity(uri: str) -> str:

@@ -296,6 +296,31 @@ def test_another_writer_is_waited_for_and_then_said(tmp_path: Path, store: Store
     assert tracking.sync([plan], store).seeds == 1
 
 
+def test_a_running_mirror_comes_back_to_what_it_found_busy(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
+    held = claims.claim(store.root / "mlflow")
+    assert held is not None
+    mirror = tracking.Mirror(plan, store)
+    with held:
+        mirror.update()
+        time.sleep(1.0)
+    done = mirror.close()
+    assert (done.seeds, done.warning) == (1, "")
+    assert not [record for record in caplog.records if record.name == "suite"]
+
+
+def test_mirrors_of_several_plans_take_turns(tmp_path: Path, store: Store) -> None:
+    plans = [plan_of(tmp_path, name=name) for name in ("first", "second", "third")]
+    fill(store, plans[0], {"DIA pneumonia_mnist": (0.90, 0.91)})
+    mirrors = [tracking.Mirror(plan, store) for plan in plans]
+    for mirror in mirrors:
+        mirror.update()
+    assert [(done.seeds, done.warning) for done in (mirror.close() for mirror in mirrors)] == [(2, "")] * 3
+
+
 def test_where_the_mirror_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking.tracking_uri(store) == f"sqlite:///{store.root.absolute()}/mlflow.db"
     assert tracking.tracking_uri(store, "http://host") == "http://host"
