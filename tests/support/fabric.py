@@ -48,8 +48,7 @@ def plan_of(folder: Path, text: str = BATCHES, name: str = "batch_control", **op
 
 
 def outcome_of(run: Run, auroc: float, *, profile: str = "paper", **changes: Any) -> Outcome:
-    """An outcome with this AUROC. ``changes``: fields, or entries of ``environment``, ``data`` and ``cost``.
-    """
+    """An outcome with this AUROC. ``changes``: fields, or entries of ``environment``, ``data`` and ``cost``."""
     environment = {"revision": "f" * 40, "dirty": False, "python": "3.11", "torch": "2.14.1", "device": "cpu"}
     environment["threads"] = 1
     data = {"name": run.dataset, "digest": DIGEST, "stand_in": False, "size": 28, "notes": []}
@@ -103,8 +102,7 @@ def fill(store: Store, plan: Plan, values: Mapping[str, Sequence[float]], **chan
 def judged(
     plan: Plan, store: Store, told: Mapping[str, tuple[str, str]] | None = None
 ) -> Iterable[Assessment]:
-    """What ``assess`` would say, without looking at data or sources; ``told``: eval key -> state and reason.
-    """
+    """What ``assess`` would say, without looking at data or sources; ``told``: eval key -> state and reason."""
     verdicts = []
     for run in plan.runs:
         done = store.outcome(run.train_key, run.eval_key) is not None
