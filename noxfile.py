@@ -58,19 +58,19 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def table1(session: nox.Session) -> None:
     """Table 1, the main results, on the data at hand; `-- --seeds 0` and the like are passed on."""
-    run(session, "suite", "run", "specs/main_results.toml", *session.posargs)
+    run(session, "suite", "run", "specs/main_results.toml", "--profile", "auto", *session.posargs)
 
 
 @nox.session
 def table11(session: nox.Session) -> None:
     """Table 11, DIA against a batch-size increment; arguments are passed on."""
-    run(session, "suite", "run", "specs/batch_control.toml", *session.posargs)
+    run(session, "suite", "run", "specs/batch_control.toml", "--profile", "auto", *session.posargs)
 
 
 @nox.session
 def table12(session: nox.Session) -> None:
     """Table 12, the similarity designs; arguments are passed on."""
-    run(session, "suite", "run", "specs/matrix_designs.toml", *session.posargs)
+    run(session, "suite", "run", "specs/matrix_designs.toml", "--profile", "auto", *session.posargs)
 
 
 @nox.session

@@ -63,12 +63,45 @@ def test_named_specs_exist(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_verbs_exist(document: str) -> None:
-    from suite.cli import app
     from typer.main import get_command
+
+    from suite.cli import app
 
     verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = {words[1] for words in _commands(document) if words[0] == "suite" and len(words) > 1}
     assert named <= verbs
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", _read("README.md"), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_spec_shown_is_sound(tmp_path: Path) -> None:
+    from suite.plan import expand
+    from suite.spec import load_spec
+
+    (text,) = [block for block in _blocks("toml") if "[table]" in block]
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert len(expand(load_spec(path), profile="cpu").runs) == 12
+
+
+def test_the_method_shown_is_one() -> None:
+    from suite.registry import MethodInfo
+
+    (text,) = _blocks("python")
+    names: dict[str, object] = {}
+    exec(text, names)
+    assert isinstance(names["MINE"], MethodInfo)
+    (points,) = [block for block in _blocks("toml") if "entry-points" in block]
+    assert 'dissolving_suite.methods"]\nmine = "my_package.info:MINE"' in points
+
+
+def test_profiles_shown_are_those_that_ship() -> None:
+    from suite.spec import profile_names
+
+    shown = set(re.findall(r"^\| `(\w+)` \| ", _read("README.md"), flags=re.MULTILINE))
+    assert shown == set(profile_names())
 
 
 def test_first_commands_do_their_own_set_up() -> None:
