@@ -45,16 +45,16 @@ def people(count: int, seed: int, strength: float) -> People:
         return strength * scale * random.standard_normal((count, *shape))
 
     return People(
-        warp_x=normal(0.05 * decay, MODES**2),
-        warp_y=normal(0.05 * decay, MODES**2),
-        field=normal(0.06 * decay, MODES**2),
-        gain=1 + normal(0.06),
-        lung_level=0.24 + normal(0.02),
-        lungs=1 + normal(0.06, 2),
-        heart=1 + normal(0.08),
-        ribs=np.maximum(0.01, 0.05 + normal(0.01)),
-        rib_phase=normal(0.6),
-        rib_period=0.24 * (1 + normal(0.04)),
+        warp_x=normal(0.075 * decay, MODES**2),
+        warp_y=normal(0.075 * decay, MODES**2),
+        field=normal(0.09 * decay, MODES**2),
+        gain=1 + normal(0.09),
+        lung_level=0.24 + normal(0.03),
+        lungs=1 + normal(0.09, 2),
+        heart=1 + normal(0.12),
+        ribs=np.maximum(0.01, 0.05 + normal(0.015)),
+        rib_phase=normal(0.9),
+        rib_period=0.24 * (1 + normal(0.06)),
     )
 
 

@@ -97,7 +97,7 @@ def find(
             return None
         look = beside(info, "find")
         return look(info, settings.size or info.size, root) if look else folder
-    except (OSError, DataMissing, DataFault):
+    except (ImportError, OSError, DataMissing, DataFault):
         return None
 
 
@@ -121,7 +121,7 @@ def known_digest(
     try:
         folder = _folder(_identity(info, settings, root), store_root)
         return str(json.loads((folder / "manifest.json").read_text())["digest"])
-    except (OSError, ValueError, KeyError, DataMissing, DataFault):
+    except (ImportError, OSError, ValueError, KeyError, DataMissing, DataFault):
         return None
 
 

@@ -42,9 +42,9 @@ class Style:
     the fine texture; ``variation``: 1 is the usual strength of the smooth individual variation.
     """
 
-    radius: float = 0.055
-    contrast: float = 0.2
-    nodules: tuple[int, int] = (4, 7)
+    radius: float = 0.045
+    contrast: float = 0.3
+    nodules: tuple[int, int] = (5, 9)
     texture: float = 0.012
     variation: float = 1.0
 
@@ -165,8 +165,8 @@ def _opacities(labels: NDArray[np.int64], individuals: People, seed: int, style:
     there = labels[:, None] == 1
     missing = random.random(shape) < 0.5
     x, y = _in_lungs(random, individuals, shape, np.where(missing, 0.0, 0.5))
-    radius = np.where(missing, 0.6, random.uniform(0.28, 0.36, shape))
-    contrast = np.where(missing, 0.33, random.uniform(0.26, 0.34, shape))
+    radius = np.where(missing, 0.6, random.uniform(0.34, 0.42, shape))
+    contrast = np.where(missing, 0.44, random.uniform(0.4, 0.5, shape))
     return Truth(x * there, y * there, radius * there, contrast * there)
 
 
