@@ -27,6 +27,8 @@ from suite.dia.info import TIMESTEPS, Diffusion
 from suite.tensors import read_torch, write_torch
 
 MULTIPLIERS = (1, 2, 4, 8)
+HEAD = 32
+"""Values of an attention head: the library's, and the paper's width."""
 CLIP_NORM = 1.0
 SIGN_STEPS = (1, 30, 50, 100, 130, 200, 330, 500, 700, 950)
 """The steps at which the variance between dissolved images is recorded: it falls as different inputs become
@@ -58,15 +60,17 @@ class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
         return loss if loss_reduction == "none" else loss.mean()
 
 
+def _unet(dim: int, channels: int) -> Unet:
+    """The library's Unet; one narrower than the paper's gets narrower attention heads with it."""
+    head = min(HEAD, dim)
+    return Unet(dim=dim, dim_mults=MULTIPLIERS, channels=channels, attn_dim_head=head, flash_attn=False)
+
+
 def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiffusion:
     """A freshly initialised model; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "diffusion", "init"))
-        return PaperDiffusion(
-            Unet(dim=settings.dim, dim_mults=MULTIPLIERS, channels=channels, flash_attn=False),
-            size,
-            settings.loss,
-        )
+        return PaperDiffusion(_unet(settings.dim, channels), size, settings.loss)
 
 
 class _Trainer:
@@ -221,7 +225,7 @@ def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Ten
     """eps_theta with its averaged (``ema``) or ``raw`` weights, and the schedule's cumulative alphas (T,)."""
     stored = read_torch(folder / "model.pt", device)
     header = stored["header"]
-    unet = Unet(dim=header["dim"], dim_mults=MULTIPLIERS, channels=header["channels"], flash_attn=False)
+    unet = _unet(header["dim"], header["channels"])
     unet.load_state_dict(stored[weights])
     unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     diffusion = PaperDiffusion(unet, header["size"], header["loss"]).to(device)

@@ -106,4 +106,4 @@ def build(stem: Literal["imagenet", "cifar"], width: int, shifts: int, seed: int
     """A network initialised from ``seed``; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ResNet18(stem, width, shifts).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return ResNet18(stem, width, shifts).to(memory_format=torch.channels_last)
