@@ -159,7 +159,7 @@ def _nodules(labels: NDArray[np.int64], individuals: People, seed: int, style: S
 
 
 def _opacities(labels: NDArray[np.int64], individuals: People, seed: int, style: Style) -> Truth:
-    """One large opacity in a lung; in every second image it fills the lung so that the lung is missing."""
+    """One large opacity in a lung; in about every second image it fills the whole lung, which is missing then."""
     random = np.random.default_rng(derive_seed(seed, "opacities"))
     shape = (len(labels), 1)
     there = labels[:, None] == 1

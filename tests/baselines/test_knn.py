@@ -16,7 +16,7 @@ from suite.detector import Context
 from suite.registry import method
 
 METHODS = ("pixel_knn", "random_knn")
-TRAIN = phantom.generate(60, 0, 32, 0, "coarse").images
+TRAIN = phantom.generate(200, 0, 32, 0, "coarse").images
 TEST = phantom.generate(20, 20, 32, 1, "coarse").images
 
 
