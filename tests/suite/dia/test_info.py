@@ -1,0 +1,105 @@
+"""The settings of CSI and DIA: the paper's defaults, a union by dissolver, and what names a diffusion model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from suite.dia.info import CSI, DIA, CsiTraining, DiaBlur, DiaDiffusion, DiaNone, DiaResize, Diffusion
+from suite.registry import Need
+from suite.settings import Settings, fields_of
+
+DATA = {"name": "toy", "size": 28}
+
+
+def _need(nested: dict[str, Any], *, data: dict[str, Any] = DATA, seed: int = 0) -> Need:
+    (need,) = DIA.needs(DiaDiffusion.parse(nested), data, seed)
+    return need
+
+
+@pytest.mark.parametrize(
+    ("op", "model"),
+    [
+        ("diffusion", DiaDiffusion),
+        ("gaussian", DiaBlur),
+        ("median", DiaBlur),
+        ("resize", DiaResize),
+        ("none", DiaNone),
+    ],
+)
+def test_the_dissolver_chooses_the_settings(op: str, model: type[Settings]) -> None:
+    nested = {"dissolve": {"op": op}}
+    assert DIA.training(nested) is model
+    parsed = model.parse(nested)
+    assert isinstance(parsed, DiaDiffusion | DiaBlur | DiaResize | DiaNone)
+    assert parsed.dissolve.op == op
+
+
+@pytest.mark.parametrize(
+    "nested", [{}, {"dissolve": {}}, {"dissolve": {"op": "smudge"}}, {"dissolve": {"op": 3}}, {"dissolve": 1}]
+)
+def test_without_a_known_dissolver_it_is_that_of_the_paper(nested: dict[str, Any]) -> None:
+    """An unknown one is refused when the settings are checked, where its name can be told."""
+    assert DIA.training(nested) is DiaDiffusion
+
+
+def test_what_cannot_act_has_no_place() -> None:
+    names = {model: {name for name, _ in fields_of(model)} for model in (*CSI.models, *DIA.models)}
+    assert not {name for name in names[CsiTraining] if name.startswith(("dissolve", "diffusion"))}
+    assert "contrast.design" not in names[CsiTraining]
+    assert not {
+        name for model in (DiaBlur, DiaResize, DiaNone) for name in names[model] if "diffusion" in name
+    }
+    assert {"dissolve.steps", "diffusion.steps", "contrast.design"} <= names[DiaDiffusion]
+
+
+def test_the_defaults_are_those_of_the_paper() -> None:
+    dia = DiaDiffusion()
+    assert dia.dissolve.steps == (30, 130)
+    assert (dia.contrast.design, dia.contrast.tau, dia.contrast.gamma) == ("a", 0.5, 1.0)
+    assert (dia.train.batch, dia.train.epochs, dia.train.epoch_size) == (32, 200, 200)
+    assert (dia.diffusion.dim, dia.diffusion.steps, dia.diffusion.lr) == (32, 25_000, 8e-5)
+    assert (dia.diffusion.accumulate, dia.diffusion.ema, dia.diffusion.loss) == (2, 0.995, "l1")
+
+
+@pytest.mark.parametrize("steps", [[130, 30], [0, 30], [30, 1000], [30], [30.5, 40]])
+def test_a_step_range_is_within_the_schedule_and_ordered(steps: list[float]) -> None:
+    with pytest.raises(ValidationError, match="steps"):
+        DiaDiffusion.parse({"dissolve": {"steps": steps}})
+    assert DiaDiffusion.parse({"dissolve": {"steps": [100, 100.0]}}).dissolve.steps == (100, 100)
+
+
+def test_only_dissolving_by_diffusion_needs_a_model() -> None:
+    assert not CSI.needs(CsiTraining(), DATA, 0)
+    assert not DIA.needs(DiaBlur(), DATA, 0)
+    assert _need({}).kind == "diffusion"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"dissolve": {"steps": [1, 50]}},
+        {"dissolve": {"draw": "per_shift_batch", "range": "unit"}},
+        {"train": {"batch": 64}, "shift": "perm"},
+    ],
+)
+def test_one_model_serves_all_that_dissolve_by_it(same: dict[str, Any]) -> None:
+    assert _need(same).key == _need({}).key
+    assert _need({}, data={**DATA, "contamination": 0.1}).key == _need({}).key
+
+
+@pytest.mark.parametrize(
+    "other", [{"dissolve": {"size": 64}}, {"diffusion": {"ratio": 0.5}}, {"diffusion": {"dim": 64}}]
+)
+def test_what_it_is_trained_by_names_it(other: dict[str, Any]) -> None:
+    assert _need(other).key != _need({}).key
+    assert _need({}, data={**DATA, "size": 64}).key != _need({}).key
+
+
+def test_the_seeds_of_the_runs_share_it_unless_told_otherwise() -> None:
+    assert _need({}, seed=1).key == _need({}, seed=2).key
+    own = {"diffusion": {"seed": "per_run"}}
+    assert _need(own, seed=1).key != _need(own, seed=2).key
+    assert Diffusion().seed == "shared"

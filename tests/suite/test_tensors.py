@@ -1,0 +1,61 @@
+"""Tensor files are whole or not there, hold no code, and weights come back within half precision."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from suite.tensors import halve, read_torch, write_torch
+
+CPU = torch.device("cpu")
+
+
+class Trap:
+    """What an attacker would put into a file."""
+
+    def __reduce__(self) -> Any:
+        return (print, ("opened",))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    state = {"w": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "step": 7, "names": ["a"]}
+    write_torch(tmp_path / "weights.pt", state)
+    read = read_torch(tmp_path / "weights.pt", CPU)
+    assert torch.equal(read.pop("w"), state.pop("w"))  # type: ignore[arg-type]
+    assert read == state
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    write_torch(path, {"step": 1})
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        write_torch(path, {"step": 2, "hook": lambda: None})
+    assert read_torch(path, CPU) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"trap": Trap()}, tmp_path / "weights.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        read_torch(tmp_path / "weights.pt", CPU)
+    assert "opened" not in capsys.readouterr().out
+
+
+def test_only_matrices_and_kernels_are_halved() -> None:
+    state = {
+        "kernel": torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0)),
+        "bias": torch.rand(4),
+        "count": torch.tensor([[1, 2]]),
+    }
+    kept = halve(state)
+    assert {name: value.dtype for name, value in kept.items()} == {
+        "kernel": torch.float16,
+        "bias": torch.float32,
+        "count": torch.int64,
+    }
+    assert torch.allclose(kept["kernel"].float(), state["kernel"], rtol=1e-3)
