@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from suite import files, registry
+from suite import files
 from suite.recorder import Progress
 from suite.registry import Need
 
@@ -78,7 +78,6 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "train": dict(run.train),
         "evaluation": dict(run.evaluation),
         "needs": [need_to_json(need) for need in run.needs],
-        "origin": registry.dataset(run.dataset).origin,
     }
 
 
@@ -86,9 +85,6 @@ def run_from_json(plain: Mapping[str, Any]) -> Run:
     """The inverse of :func:`run_to_json`. KeyError or TypeError when it is none."""
     from suite.plan import Run
 
-    if plain.get("origin"):
-        # A folder's name does not say where it lies; asking for the place makes the name known.
-        registry.dataset(f"folder:{plain['origin']}")
     values = {field.name: plain[field.name] for field in fields(Run)}
     return Run(**{**values, "needs": tuple(need_from_json(need) for need in plain["needs"])})
 

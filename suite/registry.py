@@ -193,21 +193,13 @@ def datasets() -> dict[str, DataInfo]:
 
 
 def dataset(name: str) -> DataInfo:
-    """One data set's facts (``folder:PATH`` and any MedMNIST 2D set included), or UnknownNameError.
-
-    A folder that was asked for by an absolute path goes by its short name from then on, in this process.
-    """
+    """One data set's facts (``folder:PATH`` and any MedMNIST 2D set included), or UnknownNameError."""
     from suite.data import catalogue
 
-    info = datasets().get(name) or _folders.get(name) or catalogue.resolve(name)
+    info = datasets().get(name) or catalogue.resolve(name)
     if info is None:
         raise UnknownNameError("data set", name, (*datasets(), "folder:PATH"))
-    if info.origin:
-        _folders[info.name] = info
     return info
-
-
-_folders: dict[str, DataInfo] = {}
 
 
 __all__ = [

@@ -65,8 +65,8 @@ def run(ask: Ask, how: How) -> int:
     _announce(plans, work, ask, devices, slots, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     due = work.due(states)[: how.limit]
-    for verdict in work.due(["blocked"]):
-        say(f"blocked: {verdict.run.method} {verdict.run.dataset} seed {verdict.run.seed}: {verdict.reason}")
+    for reason, runs in _by_reason(work.due(["blocked"])).items():
+        say(f"{len(runs)} of {runs[0].run.dataset} blocked: {reason}")
     if not how.retry and (failed := work.due(["failed"])):
         say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
     finished = Finished(())
@@ -91,6 +91,13 @@ def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
             work.verdicts.setdefault(verdict.run.eval_key, verdict)
             work.profiles.setdefault(verdict.run.eval_key, plan.profile)
     return work
+
+
+def _by_reason(verdicts: Iterable[Assessment]) -> dict[str, list[Assessment]]:
+    groups: dict[str, list[Assessment]] = {}
+    for verdict in verdicts:
+        groups.setdefault(verdict.reason, []).append(verdict)
+    return groups
 
 
 def _announce(

@@ -32,7 +32,7 @@ class Reached:
             self.fits.add(run.train_key[:KEY_LENGTH])
             self.evaluations.add(run.eval_key[:KEY_LENGTH])
             self.artefacts |= {(need.kind, need.key[:KEY_LENGTH]) for need in run.needs}
-            self.data.add((run.dataset, int(run.train["data"]["size"])))
+            self.data.add((str(run.train["data"]["name"]), int(run.train["data"]["size"])))
 
 
 def gc(ask: Ask, *, yes: bool = False) -> int:

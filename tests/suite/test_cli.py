@@ -112,7 +112,7 @@ def test_faults_come_all_at_once_without_a_traceback(bench: Bench) -> None:
     assert "--set: nonsense" in out
     assert not bench.store.exists()
     assert "there are methods" in bench.cli("list", "nonsense", code=2)
-    assert "no run in runs" in bench.cli("show", "abc", code=2)
+    assert "has a key that begins so" in bench.cli("show", "abc", code=2)
     assert "leaves no cell" in bench.cli("plan", "toy.toml", "--only", "method=csi", code=2)
 
 
@@ -141,9 +141,25 @@ def test_missing_data_are_named_and_fail_only_when_nothing_else_is_there(bench: 
     bench.spec.write_text(text)
     arguments = ("toy.toml", "--seeds", "0", "--only", "train.steps=8", "--no-mlflow")
     out = bench.cli("run", *arguments)
-    assert "blocked: fake absent seed 0" in out
+    assert "1 of absent blocked: data missing" in out
     assert "get it from nowhere" in out
     bench.cli("run", *arguments, "--only", "dataset=absent", code=1)
+
+
+def test_a_folder_given_by_its_absolute_path_reaches_the_worker(bench: Bench) -> None:
+    generator = np.random.default_rng(0)
+    for kind, low in (("normal", 0), ("anomalous", 60)):
+        folder = bench.folder / "elsewhere" / "mine" / kind
+        folder.mkdir(parents=True)
+        for number in range(12):
+            pixels = generator.integers(low, low + 120, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    place = f"folder:{bench.folder / 'elsewhere' / 'mine'}"
+    bench.spec.write_text(bench.spec.read_text().replace('"toy"', f'"{place}"\n"data.size" = 16'))
+    bench.cli("run", "toy.toml", "--seeds", "0", "--only", "train.steps=8", "--no-mlflow", "-j", "1")
+    (outcome,) = Store(bench.store).outcomes()
+    assert outcome.data["name"] == "folder:mine"
+    assert "0 folders" in bench.cli("gc")
 
 
 def test_gc_takes_what_no_kept_spec_reaches(bench: Bench) -> None:

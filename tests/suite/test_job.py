@@ -44,16 +44,6 @@ def test_a_run_survives_json() -> None:
     assert need_from_json(json.loads(json.dumps(need_to_json(NEED)))) == NEED
 
 
-def test_a_run_on_a_folder_is_found_again_by_its_place(tmp_path: Path) -> None:
-    from suite import registry
-
-    (tmp_path / "mine" / "normal").mkdir(parents=True)
-    info = registry.dataset(f"folder:{tmp_path / 'mine'}")
-    plain = json.loads(json.dumps(run_to_json(replace(RUN, dataset=info.name))))
-    assert str(tmp_path) in plain["origin"]
-    assert run_from_json(plain).dataset == info.name
-
-
 @pytest.mark.parametrize("wrong", [{}, {"method": "dia"}])
 def test_what_is_no_run_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError)):
