@@ -65,8 +65,8 @@ class Table(Frame):
     ``rows`` and ``columns`` are axes, outermost first: ``case`` and the grid's. ``published``: the id of a
     table in ``reports/published.toml``. ``groups``: title -> labels that stand together under it.
     ``average``: axes over which an average is added. ``extra``: further columns taken from the outcomes (a
-    metric or a cost by its name). ``tolerance``: a difference from the published value up to this counts as
-    reproduced.
+    metric or a cost by its name). ``compare``: the case that the others are compared with on the same images.
+    ``tolerance``: a difference from the published value up to this counts as reproduced.
     """
 
     rows: Names = ()
@@ -75,6 +75,7 @@ class Table(Frame):
     groups: dict[str, Names] = {}
     average: Names = ()
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
+    compare: str | None = None
     metric: Literal["auroc", "aupr", "fpr95"] = "auroc"
     selection: Literal["last", "best_val", "best_test"] = "last"
     tolerance: Annotated[float, Field(ge=0)] = 0.05

@@ -82,7 +82,7 @@ def check_levels(
 def check_groups(
     checker: Checker, table: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
 ) -> None:
-    """Groups name labels that are there, and averages go over axes that are there."""
+    """Groups and ``compare`` name labels that are there, and averages go over axes that are there."""
     given = table if isinstance(table, Mapping) else {}
     known = (*labels, *(label_of(value) for values in grid.values() for value in values))
     groups = given.get("groups")
@@ -93,6 +93,11 @@ def check_groups(
                     f"table.groups.{title}",
                     f"{shown(member)} is no label of a row or column{did_you_mean(str(member), known)}",
                 )
+    reference = given.get("compare")
+    if isinstance(reference, str) and reference not in labels:
+        checker.fault(
+            "table.compare", f"{shown(reference)} is no case of this spec{did_you_mean(reference, labels)}"
+        )
     average = given.get("average")
     for axis in average if isinstance(average, list) else ():
         if axis not in (*grid, *(("case",) if labels else ())):

@@ -76,6 +76,9 @@ def latex(table: Table) -> str:
     marked = "; ".join(f"{mark} {meaning}" for mark, meaning in table.legend)
     ranks = ", ".join(f"{name} {text.rank(rank)}" for name, rank in table.ranks)
     notes = [f"{marked}."] * bool(marked)
+    if table.paired:
+        notes.append("Paired, with the 95 % bootstrap interval over the test images:")
+        notes += [f"{text.sentence(pair, table.compare)}." for pair in table.paired]
     notes += [f"Average rank over the tasks (complete cells only): {ranks}."] * bool(ranks)
     return template.render(
         table=table,
@@ -174,6 +177,7 @@ def terminal(table: Table) -> RenderableType:
             shown.add_row(*labels, *cells, *(Text(text.extra(value)) for value in row.extra))
     below = [Text(escape.clean(" ".join(table.caption)), style="dim")]
     below += [Text(escape.clean(f"{mark} {meaning}"), style="dim") for mark, meaning in table.legend]
+    below += [Text(escape.clean(text.sentence(pair, table.compare)), style="dim") for pair in table.paired]
     below += [Text(escape.clean(note), style="dim") for note in table.footnotes]
     below += [
         Text(escape.clean(f"-- {reason}: {'; '.join(cells)}"), style="yellow")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.tables.cells import METRICS, Entry, averages, entry_of, ranked, selection_of
 from suite.tables.frame import collect
+from suite.tables.paired import Pair, pairs
 
 if TYPE_CHECKING:
     from suite.plan import Assessment, Plan
@@ -55,6 +56,8 @@ class Table:
     ranks: tuple[tuple[str, float], ...] = ()
     missing: tuple[tuple[str, tuple[str, ...]], ...] = ()
     footnotes: tuple[str, ...] = ()
+    compare: str = ""
+    paired: tuple[Pair, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -112,7 +115,10 @@ def build(
         entries += averages(plan, entries, axis)
     axes.add(entries)
     entries = ranked(entries, METRICS[shape.metric][1])
-    return finish(_laid_out(plan, axes, entries), plan)
+    table = finish(_laid_out(plan, axes, entries), plan)
+    if shape.compare is None:
+        return table
+    return replace(table, compare=shape.compare, paired=pairs(entries, shape.compare, store))
 
 
 def selections(plan: Plan) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from suite.tables.cells import Entry
+from suite.tables.paired import Pair
 
 ABSENT = "--"
 MINUS = "−"
@@ -68,3 +69,19 @@ def extra(number: float | None) -> str:
 def rank(number: float) -> str:
     """One digit: ranks are whole or halved, and averaged over a few tasks."""
     return f"{number:.1f}"
+
+
+def interval(pair: Pair) -> str:
+    """``+0.031 [+0.012, +0.049]``: the mean difference and its 95 % bootstrap interval."""
+    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+
+
+def per_seed(pair: Pair) -> str:
+    """The differences of the seeds, in the spec's order."""
+    return ", ".join(signed(one) for one in pair.per_seed)
+
+
+def sentence(pair: Pair, reference: str) -> str:
+    """A paired comparison in one line of plain text."""
+    where = f" on {' / '.join(pair.place)}" if pair.place else ""
+    return f"{pair.label} against {reference}{where}: {interval(pair)}; seeds {per_seed(pair)}"
