@@ -66,8 +66,8 @@ def _pair(entry: Entry, other: Entry, store: Store) -> Pair | None:
             part["labels"], first["labels"]
         ):
             return None
-    stacked = [np.stack([part["score"] for part in parts]) for parts in (mine, theirs)]
-    compared = metrics.compare(first["labels"], *stacked)
+    ours, reference = (np.stack([part["score"] for part in parts]) for parts in (mine, theirs))
+    compared = metrics.compare(first["labels"], ours, reference)
     return Pair(
         label=entry.cell.labels[AXIS],
         place=_place(entry),
