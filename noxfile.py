@@ -76,7 +76,19 @@ def table12(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, slow ones included; `-- -m "not slow"` or a path are passed on to pytest."""
-    run(session, "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal", *session.posargs)
+    run(
+        session,
+        "pytest",
+        "-n",
+        "logical",
+        "--maxprocesses",
+        "4",
+        "--dist",
+        "worksteal",
+        "--durations",
+        "10",
+        *session.posargs,
+    )
 
 
 @nox.session
