@@ -54,10 +54,12 @@ class DesignedContrast(Contrast):
 
 
 class Network(Settings):
-    """ResNet18. ``stem``: 7x7 with pooling (ImageNet) or 3x3 (CIFAR). ``width``: channels of the first stage."""
+    """ResNet18. ``stem``: 7x7 with pooling (ImageNet) or 3x3 (CIFAR). ``width``: channels of the first stage,
+    in eights: torch 2.14 corrupts memory in the backward pass of a strided 1x1 convolution of fewer on a CPU.
+    """
 
     stem: Literal["imagenet", "cifar"] = setting("imagenet")
-    width: Annotated[Int, Field(ge=4)] = setting(64)
+    width: Annotated[Int, Field(ge=8, multiple_of=8)] = setting(64)
 
 
 class Train(Settings):

@@ -156,7 +156,10 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
             'table.metrik: unknown key; did you mean "metric"?',
         ),
         (SMALL.replace("[table]", '[table]\naverage = ["shift"]'), 'table.average: "shift" is not an axis'),
-        (SMALL.replace("[table]", '[table]\ncompare = "CIS"'), 'table.compare: "CIS" is no case of this spec'),
+        (
+            SMALL.replace("[table]", '[table]\ncompare = "CIS"'),
+            'table.compare: "CIS" is no case of this spec',
+        ),
         (
             SMALL.replace("[table]", '[table]\ngroups = { "All" = ["CSJ"] }'),
             'table.groups.All: "CSJ" is no label of a row or column; did you mean "CSI"?',

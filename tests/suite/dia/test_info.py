@@ -103,3 +103,9 @@ def test_the_seeds_of_the_runs_share_it_unless_told_otherwise() -> None:
     own = {"diffusion": {"seed": "per_run"}}
     assert _need(own, seed=1).key != _need(own, seed=2).key
     assert Diffusion().seed == "shared"
+
+
+@pytest.mark.parametrize("width", [4, 12, 0])
+def test_widths_that_torch_computes_wrongly_are_refused(width: int) -> None:
+    with pytest.raises(ValidationError, match=r"network\.width"):
+        CsiTraining.parse({"network": {"width": width}})
