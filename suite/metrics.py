@@ -57,6 +57,8 @@ def evaluate(
     values = _scores(scores, truth)
     if values.ndim != 1:
         raise ValueError(f"scores are one number an image, not an array of shape {values.shape}")
+    from sklearn.metrics import average_precision_score  # a second to import: only where something is scored
+
     ranking = _Ranking.of(truth, values)
     samples = np.concatenate([ranking.auroc(*counts) for counts in _resample(truth, seed, resamples)])
     low, high = _interval(samples)
@@ -64,7 +66,7 @@ def evaluate(
         "auroc": auroc(truth, values),
         "auroc_low": low,
         "auroc_high": high,
-        "aupr": ranking.average_precision(),
+        "aupr": float(average_precision_score(truth, values)),
         "fpr95": ranking.false_positives_at(0.95),
     }
 
@@ -154,11 +156,6 @@ class _Ranking:
         hits = np.bincount(self.positive, minlength=self.size)[::-1].cumsum()
         alarms = np.bincount(self.negative, minlength=self.size)[::-1].cumsum()
         return hits.astype(np.float64), alarms.astype(np.float64)
-
-    def average_precision(self) -> float:
-        hits, alarms = self._curve()
-        recall = hits / hits[-1]
-        return float(np.sum(np.diff(recall, prepend=0.0) * hits / (hits + alarms)))
 
     def false_positives_at(self, true_positive_rate: float) -> float:
         hits, alarms = self._curve()
