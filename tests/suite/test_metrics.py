@@ -148,5 +148,5 @@ def test_seeds_are_averaged_on_shared_images() -> None:
 
 def test_average_precision_by_hand() -> None:
     """Falling scores find +, -, +, -: precision 1 at recall 1/2, 2/3 at recall 1; (1 + 2/3) / 2."""
-    found = evaluate([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], seed=0)
+    found = metrics.evaluate([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], seed=0)
     assert found["aupr"] == pytest.approx(5 / 6)
