@@ -59,9 +59,9 @@ def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force:
         return Assessment(run, "running", f"running {state.reason}".rstrip(), seconds)
     if missing := data.missing(run):
         return Assessment(run, "blocked", f"data missing: {missing}", seconds)
-    if outcome is not None:
+    if outcome is not None or (state.name == "failed" and force):
         return Assessment(run, "to run", "forced", seconds)
-    if state.name == "failed":
+    if state.name == "failed" and not force:
         return Assessment(run, "failed", f"failed before: {state.reason}", seconds)
     if state.name == "interrupted":
         return Assessment(
@@ -73,6 +73,8 @@ def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force:
 def _changed(run: Run, outcome: Outcome, data: _DataAtHand) -> str:
     """Why a done run is stale; empty when it is not."""
     now = data.digest(run)
+    if not now and data.changed_folder(run):
+        return "its folder holds other files now (--force computes it anew)"
     if now and outcome.data.get("digest") and outcome.data["digest"] != now:
         return "data digest changed"
     source = source_hash(registry.method(run.method))
@@ -162,6 +164,10 @@ class _DataAtHand:
     def missing(self, run: Run) -> str:
         """One line on what is missing and how to get it; empty when nothing is."""
         return self._look(run)[0]
+
+    def changed_folder(self, run: Run) -> bool:
+        """Whether the data are a folder of images that is at hand but was never packed as it is now."""
+        return bool(registry.dataset(run.dataset).origin) and not self.missing(run) and not self.digest(run)
 
     def digest(self, run: Run) -> str:
         """The content digest of the packed data; empty while they are not packed."""

@@ -8,7 +8,6 @@ fault in it, each with the file and the key. Settings may be written dotted (``"
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from suite import resources
+from suite.devices import CPU, devices
 from suite.resolve import resolve
 from suite.settings import Int
 from suite.spec_axes import check_axes, check_cases, check_groups, check_levels, check_published
@@ -190,12 +190,11 @@ def load_profile(name: str, beside: Path | None = None) -> Profile:
 
 
 def resolve_profile(name: str | None) -> str:
-    """The name of the profile to use: none given is ``paper``; ``auto`` is ``paper`` where there is an NVIDIA
-    GPU, else ``cpu``.
+    """The name of the profile to use: none given is ``paper``; ``auto`` is ``paper`` where a CUDA device may
+    be used, else ``cpu``.
     """
     if name == AUTO:
-        # Asked of the driver, not of torch: importing torch takes seconds.
-        return PAPER if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") else "cpu"
+        return "cpu" if devices() == (CPU,) else PAPER
     return name or PAPER
 
 

@@ -109,7 +109,7 @@ def cases() -> dict[str, tuple[Callable[[], Any], int]]:
         "CSI step": (step_of(CsiTraining(), "csi", None), 5),
         "diffusion step (dim 32, batch 32)": (trainer.advance, 3),
         "dissolving 250 images (dim 32)": (lambda: unet.at(x, t), 1),
-        "scoring 1,000 images": (
+        "features of 1,000 images for scoring": (
             lambda: scoring.features(net, pictures, Scoring(), "rotate", context),
             1,
         ),
@@ -126,7 +126,7 @@ def main() -> None:
     older = json.loads(arguments.compare.read_text()) if arguments.compare else {}
     results: dict[str, Any] = {}
     rows = [
-        "| what | CPU-s | a second | GFLOP counted (with padding) | products, GFLOP/s | share | CPU-s x rate |",
+        "| what | CPU-s | a second | GFLOP (with padding) | products, GFLOP/s | share (with padding) | CPU-s x rate |",
         "|---|---|---|---|---|---|---|",
     ]
     print(
@@ -137,11 +137,12 @@ def main() -> None:
             continue
         result = {**measure(work, repeats), **counted(work)}
         rate = max(result["rates"])
-        result["share"] = result["gflop_padded"] / result["seconds"] / rate
+        result["share"] = result["gflop"] / result["seconds"] / rate
+        result["share_padded"] = result["gflop_padded"] / result["seconds"] / rate
         results[name] = result
         row = (
             f"| {name} | {result['seconds']:.2f} | {1 / result['seconds']:.2f} | {result['gflop']:.0f} "
-            f"({result['gflop_padded']:.0f}) | {rate:.1f} | {result['share']:.0%} | "
+            f"({result['gflop_padded']:.0f}) | {rate:.1f} | {result['share']:.0%} ({result['share_padded']:.0%}) | "
             f"{result['seconds'] * rate:.0f} |"
         )
         if name in older.get("results", {}):

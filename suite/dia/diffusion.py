@@ -150,8 +150,8 @@ class _Trainer:
         for mine, kept in zip(self.average, state["average"], strict=True):
             mine.copy_(kept)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
-        self.queue, self.step = state["queue"], state["step"]
+        self.generator.set_state(state["generator"].cpu())
+        self.queue, self.step = state["queue"].cpu(), state["step"]
         self.curve = [(int(step), loss) for step, loss in state["curve"].tolist()]
         self.recent.copy_(state["recent"])
         self.counted = state["counted"]

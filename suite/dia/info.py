@@ -5,9 +5,9 @@ both are here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from suite.registry import MethodInfo, Need
 from suite.settings import Int, Settings, canonical, setting
@@ -171,6 +171,16 @@ class DiaDiffusion(DiaTraining):
 
     dissolve: DissolveDiffusion = setting(DissolveDiffusion())
     diffusion: Diffusion = setting(Diffusion())
+
+    @model_validator(mode="after")
+    def _trained_where_it_is_used(self) -> Self:
+        (low, high), (first, last) = self.dissolve.steps, self.diffusion.times
+        if low < first or high > last:
+            raise ValueError(
+                f"dissolve.steps [{low}, {high}] leaves diffusion.times [{first}, {last}], "
+                "the steps that the diffusion model is trained on: widen diffusion.times"
+            )
+        return self
 
 
 class DiaBlur(DiaTraining):

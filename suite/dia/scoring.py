@@ -20,6 +20,7 @@ from suite.dia.info import Scoring
 from suite.dia.network import ResNet18
 
 BLOCK_PIXELS = 2**18
+GPU_BLOCK_PIXELS = 2**24
 """Pixels of a block of images that goes through the network at once: bounds the memory."""
 
 BANK_BLOCK = 4096
@@ -42,7 +43,8 @@ def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, con
     area = (scoring.crop, scoring.crop)
     generator = context.generator("score")
     drawn = [[views.draw(1, area, generator) for _ in range(scoring.views)] for _ in range(views.SHIFTS)]
-    block = max(1, BLOCK_PIXELS // (images.shape[-1] * images.shape[-2]))
+    pixels = BLOCK_PIXELS if context.device.type == "cpu" else GPU_BLOCK_PIXELS
+    block = max(1, pixels // (images.shape[-1] * images.shape[-2]))
     projections, logits = [], []
     network.eval()
     for start in range(0, len(images), block):

@@ -130,7 +130,7 @@ def run(training: Training, images: Images, context: Context, snapshot: Any) -> 
     checkpoint = Checkpoint(context, training.state, training.restore)
     checkpoint.resume()
     total = training.total
-    marks = {round(total * part / context.snapshots) for part in range(1, context.snapshots)}
+    marks = {total * part // context.snapshots for part in range(1, context.snapshots)} - {0}
     every = max(1, min(25, total // 20))
     training.network.train()
     while training.step < total:

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -177,7 +177,10 @@ class _Local:
         if self.stopping:
             return replace(ended, end="interrupted", reason="stopped at once")
         if ended.task.need is None:
-            self.store.fail(ended.task.run, ended.reason, stage="fit")
+            run = ended.task.run
+            # The dead worker's claim is taken over and given back, or the run would count as interrupted.
+            with self.store.claim(self.store.run_folder(run.train_key)) or nullcontext():
+                self.store.fail(run, ended.reason, stage="fit")
         return replace(ended, end="failed")
 
     def _end(self, ended: Ended) -> None:

@@ -23,6 +23,7 @@ SELECTIONS: Mapping[str, str] = {
     "best_test": "an oracle: the snapshot with the best AUROC on the test images themselves, as in the paper",
 }
 COMPUTE = (
+    "network.stem",
     "network.width",
     "train.epochs",
     "train.epoch_size",
@@ -30,6 +31,8 @@ COMPUTE = (
     "diffusion.steps",
     "diffusion.batch",
     "diffusion.accumulate",
+    "diffusion.lr",
+    "diffusion.times",
     "score.views",
     "data.size",
     "data.max_train",
@@ -87,9 +90,9 @@ def _profile(table: Table, entries: list[Entry]) -> str:
     for entry in entries:
         paper = _defaults(entry.cell.method, entry.cell.dataset)
         for name in COMPUTE:
-            value = entry.cell.settings.get(name)
-            if name not in axes and name in paper and value is not None and value != paper[name]:
-                smaller.setdefault(name, {})[value, paper[name]] = None
+            value, usual = _shown(entry.cell.settings.get(name)), _shown(paper.get(name))
+            if name not in axes and name in paper and value is not None and value != usual:
+                smaller.setdefault(name, {})[value, usual] = None
     told = "; ".join(
         f"{name} " + ", ".join(f"{value} ({_or_all(usual)})" for value, usual in pairs)
         for name, pairs in smaller.items()
@@ -97,6 +100,11 @@ def _profile(table: Table, entries: list[Entry]) -> str:
     if not told:
         return f"Profile {table.profile}."
     return f"Profile {table.profile}, NOT the paper's full computation (in brackets the paper's): {told}."
+
+
+def _shown(value: Any) -> Any:
+    """A range as it is written in a spec."""
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list | tuple) else value
 
 
 def _or_all(value: Any) -> str:
@@ -125,6 +133,8 @@ def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
     seeds = max((len(entry.seeds) for entry in entries), default=0)
     if seeds > 1 and any(entry.cell.settings.get("diffusion.seed") == "shared" for entry in entries):
         yield "The seeds of a cell share one diffusion model, so its own variance is not in the spread."
+    if any(entry.cell.settings.get("diffusion.data") == "all" for entry in entries):
+        yield "The diffusion model saw every image of the set, test images included (diffusion.data = all)."
     names = {entry.cell.dataset for entry in entries if _is_stand_in(entry.cell.dataset)}
     names |= {str(outcome.data.get("name")) for outcome in outcomes if outcome.data.get("stand_in")}
     if names:

@@ -98,7 +98,12 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
         seeds=tuple(run.seed for run in cell.runs),
         values={row.run.seed: float(row.outcome.metrics[metric]) for row in kept if row.outcome is not None},
         observations=tuple(rows),
-        compared=(cell.dataset, _hashable(cell.settings.get("data.normal_class"))),
+        compared=(
+            cell.dataset,
+            _hashable(cell.settings.get("data.normal_class")),
+            cell.settings.get("data.split"),
+            selection_of(cell),
+        ),
         marks=tuple(marks),
         published=found,
         source=source.source if source else "",

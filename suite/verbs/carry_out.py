@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.devices import devices as visible_devices
 from suite.executors import Ended, Finished, Options, Task
 from suite.job import Conditions, Keep
 from suite.plan import Assessment, Plan, assess
@@ -60,7 +61,7 @@ def run(ask: Ask, how: How) -> int:
     """Compute what is missing of the specs' tables, print and write the tables, mirror them to MLflow."""
     plans, store = common.plans_of(ask), ask.open()
     work = _judge(plans, store, ask, how)
-    devices = how.devices or _devices()
+    devices = how.devices or visible_devices()
     slots = how.slots or _slots(devices, how.threads)
     _announce(plans, work, ask, devices, slots, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
@@ -221,16 +222,6 @@ def _exit_code(finished: Finished, after: Work) -> int:
         return FAILED
     states = {verdict.state for verdict in after.verdicts.values()}
     return FAILED if states == {"blocked"} else OK
-
-
-def _devices() -> tuple[str, ...]:
-    """The CUDA devices by what the driver shows, without asking torch, or the processor."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        count = len([part for part in visible.split(",") if part.strip() and part.strip() != "-1"])
-    else:
-        count = len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()])
-    return tuple(f"cuda:{number}" for number in range(count)) or ("cpu",)
 
 
 def _slots(devices: Sequence[str], threads: int) -> int:

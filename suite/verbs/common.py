@@ -14,7 +14,7 @@ from suite import files
 from suite.options import parse_only, parse_sets
 from suite.plan import Plan, expand
 from suite.settings import key_of
-from suite.spec import AUTO, PAPER, Spec, load_spec, resolve_profile
+from suite.spec import AUTO, PAPER, Spec, load_spec, profile_names, resolve_profile
 from suite.store import Store, now
 from suite.vocabulary import SpecErrors
 
@@ -162,7 +162,7 @@ def _profile_text(plan: Plan) -> str:
 def remembered(store: Store) -> tuple[list[Plan], list[str]]:
     """The plans of the specs that the store remembers, and a line for each that can no longer be read."""
     plans, faults = [], []
-    for path in sorted((store.root / "specs").glob("*/options.json")):
+    for path in sorted((store.root / "specs").glob("*/options.json"), key=lambda one: one.stat().st_mtime):
         options = files.peek_json(path)
         try:
             spec = load_spec(path.parent / f"{options.get('name')}.toml")
@@ -175,6 +175,21 @@ def remembered(store: Store) -> tuple[list[Plan], list[str]]:
         except (SpecErrors, OSError) as error:
             faults.append(f"{path.parent}: {str(error).splitlines()[0]}")
     return plans, faults
+
+
+def latest(plans: Sequence[Plan]) -> list[Plan]:
+    """Of the plans that share a spec's name and profile (run with other seeds or settings) the last: they
+    would be written to the same files.
+    """
+    return list({(plan.spec.name, plan.profile): plan for plan in plans}.values())
+
+
+def found_profiles(plan: Plan, store: Store) -> list[Plan]:
+    """The plan under each profile that the store has results of; under its own when it has none."""
+    keys = {(outcome.eval_key, outcome.profile) for outcome in store.outcomes()}
+    every = [expand(plan.spec, profile=name) for name in profile_names(plan.spec.path.parent)]
+    found = [one for one in every if any((run.eval_key, one.profile) in keys for run in one.runs)]
+    return found or [plan]
 
 
 # Printing

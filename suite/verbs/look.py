@@ -138,7 +138,9 @@ def report(ask: Ask, out: Path, formats: Sequence[str]) -> int:
         say(f"--formats: there is no {unknown[0]!r}; there are {', '.join(FORMATS)}")
         return USAGE
     store = ask.open()
-    plans = common.plans_of(ask) if ask.specs else common.remembered(store)[0]
+    plans = common.plans_of(ask) if ask.specs else common.latest(common.remembered(store)[0])
+    if ask.specs and ask.profile is None and not (ask.sets or ask.only or ask.seeds):
+        plans = [one for plan in plans for one in common.found_profiles(plan, store)]
     if not plans:
         say(f"nothing has been run in {store.root} yet: name a spec")
         return USAGE

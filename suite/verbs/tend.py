@@ -135,7 +135,7 @@ def sync(ask: Ask, uri: str | None) -> int:
     plans, faults = (common.plans_of(ask), []) if ask.specs else common.remembered(store)
     for fault in faults:
         say(fault)
-    done = tracking.sync(_distinct(plans), store, uri)
+    done = tracking.sync(_distinct(common.latest(plans)), store, uri)
     say(f"{done.uri}: {done.cells} cells and {done.seeds} runs written")
     return FAILED if done.warning or faults else OK
 

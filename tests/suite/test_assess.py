@@ -12,6 +12,7 @@ import pytest
 from suite import registry
 from suite.assess import Assessment
 from suite.data import pack
+from suite.data.identity import DataSettings
 from suite.plan import Plan, Run, assess, expand
 from suite.provenance import source_hash
 from suite.spec import load_spec
@@ -132,6 +133,38 @@ def test_other_data_at_hand_make_a_done_run_stale(
     assert (first(found, store).state, first(found, store).reason) == ("stale", "data digest changed")
     monkeypatch.setattr(pack, "known_digest", lambda *places: "of-then")
     assert first(found, store).state == "done"
+
+
+def test_a_folder_with_other_images_makes_a_done_run_stale(store: Store, tmp_path: Path) -> None:
+    """Two folders may share the last part of their path, and so the key: the older's numbers are not the other's."""
+    from PIL import Image
+
+    for place, count in (("a", 12), ("b", 13)):
+        for kind in ("normal", "anomalous"):
+            folder = tmp_path / place / "images" / kind
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (16, 16), number * 9 + (100 if kind == "anomalous" else 0)).save(
+                    folder / f"{number}.png"
+                )
+
+    def verdict(place: str) -> tuple[str, str]:
+        text = f"""settings = {{ method = "pixel_knn", "data.size" = 16 }}
+seeds = [0]
+[grid]
+dataset = ["folder:{tmp_path}/{place}/images"]
+[table]
+rows = ["dataset"]
+"""
+        (one,) = assess(expand(load_spec(write(tmp_path, text))), store)
+        return one.state, one.reason, one.run  # type: ignore[return-value]
+
+    state, _, run = verdict("a")  # type: ignore[misc]
+    assert state == "to run"
+    packed = pack.load(registry.dataset(run.dataset), DataSettings(size=16), store.root, None)
+    finish(store, run, data={"digest": packed.digest})
+    assert verdict("a")[0] == "done"
+    assert verdict("b")[:2] == ("stale", "its folder holds other files now (--force computes it anew)")
 
 
 def test_missing_data_block_a_run_unless_they_can_be_fetched(store: Store, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from suite import spec as spec_module
 from suite.resources import find_spec, names, root
 from suite.spec import SpecErrors, load_profile, load_spec, profile_names, resolve_profile
 
@@ -306,8 +305,7 @@ def test_faults_of_a_profile_are_told_like_those_of_a_spec(tmp_path: Path) -> No
 def test_auto_asks_for_a_gpu_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_profile(None) == "paper"
     assert resolve_profile("smoke") == "smoke"
-    monkeypatch.setattr(spec_module.Path, "exists", lambda self: False)
-    monkeypatch.setattr(spec_module.shutil, "which", lambda name: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert resolve_profile("auto") == "cpu"
-    monkeypatch.setattr(spec_module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert resolve_profile("auto") == "paper"

@@ -113,3 +113,15 @@ def test_variance_of_alike_images_is_zero_and_of_untouched_ones_their_own():
 def test_a_loss_that_is_not_finite_is_an_error_that_names_the_fix():
     with pytest.raises(FloatingPointError, match=r"diffusion\.lr"):
         train(settings=Diffusion.parse({"dim": 8, "steps": 40, "batch": 4, "lr": 1e30}))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_an_interrupted_training_goes_on_on_a_gpu(tmp_path):
+    calls = iter(range(100))
+    images, cuda = rand(10, 1, 16, 16), torch.device("cuda")
+    with pytest.raises(Interrupted):
+        diffusion.train(
+            images, TINY, 16, 0, Context(device=cuda, seed=0, folder=tmp_path, stop=lambda: next(calls) >= 2)
+        )
+    trainer = diffusion.train(images, TINY, 16, 0, Context(device=cuda, seed=0, folder=tmp_path))
+    assert trainer.step == TINY.steps

@@ -109,3 +109,9 @@ def test_the_seeds_of_the_runs_share_it_unless_told_otherwise() -> None:
 def test_widths_that_torch_computes_wrongly_are_refused(width: int) -> None:
     with pytest.raises(ValidationError, match=r"network\.width"):
         CsiTraining.parse({"network": {"width": width}})
+
+
+def test_dissolving_stays_where_the_diffusion_model_is_trained() -> None:
+    with pytest.raises(ValidationError, match=r"widen diffusion\.times"):
+        DiaDiffusion.parse({"dissolve": {"steps": [330, 430]}, "diffusion": {"times": [0, 400]}})
+    DiaDiffusion.parse({"dissolve": {"steps": [330, 430]}, "diffusion": {"times": [0, 600]}})

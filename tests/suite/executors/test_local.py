@@ -82,6 +82,8 @@ def test_a_crashing_method_is_failed_and_the_worker_replaced(bench: Bench) -> No
     finished, _ = _do(bench, [bench.run(trouble="segfault"), bench.run()])
     assert _ends(finished) == ["failed", "done"]
     assert "SIGABRT" in finished.ended[0].reason
+    state = Store(bench.store).state(finished.ended[0].task.run)
+    assert state.name == "failed", "its dead claim must not make it look interrupted, and be tried for ever"
     assert bench.told("fit") == 2
 
 
