@@ -25,7 +25,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "train.epochs": st.integers(1, 999),
     "train.lr": st.floats(1e-6, 10, allow_nan=False),
     "train.warmup": st.integers(0, 20),
-    "network.width": st.integers(4, 128),
+    "network.width": st.integers(1, 16).map(lambda eights: 8 * eights),
     "shift": st.sampled_from(["rotate", "perm"]),
     "contrast.design": st.sampled_from(["a", "b", "b_shift"]),
     "dissolve.op": st.sampled_from(["diffusion", "gaussian", "median", "none"]),
