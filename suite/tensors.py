@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,21 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from suite import files
+
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
     """``torch.save`` to a temporary file beside ``path``, then a rename: a reader sees the old file or the
     new one.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.write(path, lambda stream: torch.save(dict(content), stream))
 
 
 def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

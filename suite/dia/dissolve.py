@@ -28,9 +28,6 @@ else resized.
 class Dissolver(Protocol):
     """``dissolver(x, generator)``: a randomly drawn dissolving transformation of each image."""
 
-    draws: bool
-    """Whether two draws differ."""
-
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor: ...
 
 
@@ -76,8 +73,6 @@ class DiffusionDissolver:
     released).
     """
 
-    draws = True
-
     def __init__(
         self, predict: Predict, alphas_cumprod: Tensor, steps: tuple[int, int], size: int, unit: bool
     ) -> None:
@@ -108,8 +103,6 @@ class DiffusionDissolver:
 
 class FixedDissolver:
     """A filter at the dissolving resolution: Gaussian or median blur, resizing alone, or nothing."""
-
-    draws = False
 
     def __init__(self, operation: Callable[[Tensor], Tensor], size: int | None) -> None:
         self.operation, self.size = operation, size

@@ -19,8 +19,7 @@ from suite.dia import views
 from suite.dia.info import Scoring
 from suite.dia.network import ResNet18
 
-BLOCK_PIXELS = 2**18
-GPU_BLOCK_PIXELS = 2**24
+BLOCK_PIXELS, GPU_BLOCK_PIXELS = 2**18, 2**24
 """Pixels of a block of images that goes through the network at once: bounds the memory."""
 
 BANK_BLOCK = 4096
