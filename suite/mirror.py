@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite import files
+from suite import curves, files
 from suite.settings import key_of
 from suite.tables.cells import METRICS, Entry, entry_of
 from suite.tables.frame import collect
@@ -202,21 +202,9 @@ def _milliseconds(finished: str) -> int:
 
 
 def _curves(path: Path) -> Iterator[tuple[str, int, float]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    every = max(1, math.ceil(len(lines) / CURVE_POINTS))
-    # Counted from the end, so that the last line is always among them; a half-written line is passed over.
-    for line in lines[(len(lines) - 1) % every :: every]:
-        try:
-            entry = json.loads(line)
-            step = int(entry["step"])
-        except (ValueError, TypeError, KeyError):
-            continue
-        for name, value in entry.items():
-            if name not in ("step", "total", "time") and _is_number(value):
-                yield f"curve.{_name(name)}", step, float(value)
+    for point in curves.points(path, CURVE_POINTS):
+        for name, value in curves.values(point).items():
+            yield f"curve.{_name(name)}", point["step"], value
 
 
 class Stamp:

@@ -130,14 +130,14 @@ class Store:
                 if found is not None:
                     yield found
 
-    def scores(self, train_key: str, eval_key: str) -> dict[str, NDArray[Any]]:
-        """What ``scores.npz`` of a done run holds: ids, labels, score and its parts. FileNotFoundError when
-        absent.
+    def scores(self, train_key: str, eval_key: str, *names: str) -> dict[str, NDArray[Any]]:
+        """What ``scores.npz`` of a done run holds: ids, labels, score and its parts, or only those named.
+        FileNotFoundError when the file is absent, KeyError when an array is.
         """
         import numpy as np
 
         with np.load(self.eval_folder(train_key, eval_key) / "scores.npz", allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files}
+            return {name: kept[name] for name in names or kept.files}
 
     def write_outcome(
         self,

@@ -93,9 +93,10 @@ def latex(table: Table) -> str:
     )
 
 
-def _latex_header(table: Table) -> list[_Line]:
-    """One line for each column axis (and one for groups), equal neighbours joined under a rule."""
-    first = len(table.row_axes)
+def header_levels(table: Table) -> list[list[tuple[tuple[str, ...], int]]]:
+    """The header, outermost line first: groups if there are any, then one line for each column axis; equal
+    neighbours are one. Each is the names from the outermost down to its own, and the columns it spans.
+    """
     levels: list[list[tuple[str, ...]]] = []
     if any(table.column_groups):
         levels.append([(group,) for group in table.column_groups])
@@ -104,14 +105,19 @@ def _latex_header(table: Table) -> list[_Line]:
         names = [_level_name(table, column, depth) for column in table.columns]
         prefix = [(*above, name) for above, name in zip(prefix, names, strict=True)]
         levels.append(list(prefix))
+    return [[(key, len(list(members))) for key, members in groupby(level)] for level in levels]
+
+
+def _latex_header(table: Table) -> list[_Line]:
+    first = len(table.row_axes)
+    levels = header_levels(table)
     lines = []
     for number, level in enumerate(levels, start=1):
         last = number == len(levels)
         cells = [escape.latex(axis_name(axis)) if last else "" for axis in table.row_axes]
         rules: list[str] = []
         start = first + 1
-        for key, members in groupby(level):
-            span = len(list(members))
+        for key, span in level:
             name = escape.latex(key[-1])
             cells.append(name if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{name}}}")
             if key[-1] and not last:

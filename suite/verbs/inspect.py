@@ -141,21 +141,15 @@ def _worst(store: Store, found: Found, count: int, as_json: bool) -> int:
     """The test images that are furthest on the wrong side: normal ones scored high, anomalous ones scored
     low.
     """
-    import numpy as np
+    from suite import separation
 
     if found.outcome is None:
         say(f"{found.key} is not done, so it has no scores")
         return USAGE
     kept = store.scores(found.outcome.train_key, found.outcome.eval_key)
     labels, score = kept["labels"].astype(bool), kept["score"]
-    # The share of the other class that is on its wrong side: 0 is perfect, 1 as wrong as can be.
-    normal, anomalous = np.sort(score[~labels]), np.sort(score[labels])
-    wrong = np.where(
-        labels,
-        1 - np.searchsorted(normal, score, side="left") / len(normal),
-        np.searchsorted(anomalous, score, side="right") / len(anomalous),
-    )
-    order = np.argsort(-wrong, kind="stable")[: max(0, count)]
+    wrong = separation.wrongness(labels, score)
+    order = separation.worst(wrong, count)
     rows: list[dict[str, Any]] = [
         {
             "id": str(kept["ids"][at]),
