@@ -23,8 +23,8 @@ Force = Literal["", "score", "fit"]
 """What is done again although it is there: nothing, the scoring, or the fit too."""
 
 SNAPSHOTS = 8
-"""Candidates of ``best_val`` and ``best_test``, the final weights included. Outside the keys: taking them
-changes nothing.
+"""Candidates of ``best_val`` and ``best_test``, the final weights included. The key of such an evaluation names their
+number; that of a fit does not, since taking them changes nothing.
 """
 
 

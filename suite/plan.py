@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -62,6 +62,8 @@ class Plan:
     spec: Spec
     profile: str
     cells: tuple[Cell, ...]
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that were put above the spec's own (``--set``), flat."""
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -107,7 +109,7 @@ def expand(
     kept = [
         _cell(point, acting, used) for point, acting in cells if used and _is_wanted(point, acting, wanted)
     ]
-    return Plan(spec, profile.name, tuple(kept))
+    return Plan(spec, profile.name, tuple(kept), flat)
 
 
 def _cell(point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from suite import registry
 from suite.data import catalogue
 from suite.data.identity import DataSettings, data_identity
+from suite.job import SNAPSHOTS
 from suite.registry import MethodInfo
 from suite.settings import Settings, canonical, flatten, nest, prune
 from suite.vocabulary import IDENTITY, label_of, words
@@ -189,6 +190,8 @@ def _acting(flat: Mapping[str, Any]) -> Acting:
     }
     train = {"method": method.name, "version": method.version, "data": data, "settings": canonical(training)}
     evaluation = {"split": "test", "score": canonical(scoring), "selection": flat["selection"]}
+    if flat["selection"] != "last":
+        evaluation["candidates"] = SNAPSHOTS
     return Acting(method, flat["dataset"], training, data, settings, train, evaluation)
 
 

@@ -50,6 +50,7 @@ def finish(table: Table, plan: Plan) -> Table:
         _spread(table, plan),
         _selection(table),
         _profile(table, entries),
+        _changed(plan),
         _published(entries),
         *_limits(entries, outcomes),
         *_origin(outcomes),
@@ -100,6 +101,12 @@ def _profile(table: Table, entries: list[Entry]) -> str:
     if not told:
         return f"Profile {table.profile}."
     return f"Profile {table.profile}, NOT the paper's full computation (in brackets the paper's): {told}."
+
+
+def _changed(plan: Plan) -> str:
+    """What the command line put above the spec."""
+    told = "; ".join(f"{name} = {_shown(value)}" for name, value in plan.sets.items())
+    return f"CHANGED from the spec by --set: {told}." if told else ""
 
 
 def _shown(value: Any) -> Any:

@@ -7,7 +7,9 @@ for each.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from suite.store import Store
 
 FORMATS = ("md", "tex", "csv")
+LONGEST = 40
+"""Characters of a change that stand in a file's name."""
 _RENDERERS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "tex": render.latex}
 
 
@@ -72,5 +76,18 @@ def report(
 
 
 def stem(plan: Plan) -> str:
-    """The name of a plan's files: the spec's, with the profile unless it is the paper's."""
-    return plan.spec.name if plan.profile in (None, "", "paper") else f"{plan.spec.name}-{plan.profile}"
+    """The name of a plan's files: the spec's, the profile unless it is the paper's, and what the command line
+    changed (``--set``, ``--seeds``), so that no variant is written over another.
+    """
+    parts = [plan.spec.name, *([plan.profile] if plan.profile not in (None, "", "paper") else [])]
+    changes = [f"{name}={value}" for name, value in sorted(plan.sets.items())]
+    seeds = {run.seed for run in plan.runs}
+    if seeds and seeds != set(plan.spec.seeds):
+        changes.append(f"seeds={','.join(map(str, sorted(seeds)))}")
+    return "-".join([*parts, *map(_file_name, changes)])
+
+
+def _file_name(text: str) -> str:
+    """A change as part of a file's name. What had to be left out of it is told apart by a digest."""
+    plain = re.sub(r"[^A-Za-z0-9.,=_]+", "_", text)[:LONGEST]
+    return plain if plain == text else f"{plain}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from suite import files
 from suite.options import parse_only, parse_sets
@@ -20,6 +21,8 @@ from suite.vocabulary import SpecErrors
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """All fine; some runs failed; a bad spec or usage; interrupted."""
@@ -66,36 +69,26 @@ def plans_of(ask: Ask) -> list[Plan]:
     if not ask.specs:
         raise SpecErrors(["give a spec: a path, a glob, or the name of a shipped one (`suite list specs`)"])
     faults: list[str] = []
-    specs: list[Spec] = []
-    sets: dict[str, Any] = {}
-    only: dict[str, set[str]] = {}
-    seeds: tuple[int, ...] | None = None
-    try:
-        specs = load_specs(ask.specs)
-    except SpecErrors as errors:
-        faults += errors.messages
-    try:
-        sets = parse_sets(ask.sets)
-    except SpecErrors as errors:
-        faults += errors.messages
-    try:
-        only = parse_only(ask.only)
-    except SpecErrors as errors:
-        faults += errors.messages
-    try:
-        seeds = parse_seeds(ask.seeds)
-    except SpecErrors as errors:
-        faults += errors.messages
-    if faults:
-        raise SpecErrors(faults)
-    plans = []
-    for spec in specs:
+
+    def read(reader: Callable[[], T]) -> T | None:
+        """What a reader gives; its faults join the others, so that all are told at once."""
         try:
-            plans.append(expand(spec, profile=ask.profile, sets=sets, only=only, seeds=seeds))
+            return reader()
         except SpecErrors as errors:
-            faults += errors.messages
+            faults.extend(errors.messages)
+            return None
+
+    specs = read(lambda: load_specs(ask.specs)) or []
+    sets = read(lambda: parse_sets(ask.sets))
+    only = read(lambda: parse_only(ask.only))
+    seeds = read(lambda: parse_seeds(ask.seeds))
     if faults:
         raise SpecErrors(faults)
+    plan = partial(expand, profile=ask.profile, sets=sets, only=only, seeds=seeds)
+    made = [read(partial(plan, spec)) for spec in specs]
+    if faults:
+        raise SpecErrors(faults)
+    plans = [one for one in made if one is not None]
     if only and not any(plan.cells for plan in plans):
         raise SpecErrors(
             [f"--only {' '.join(ask.only)}: leaves no cell of {', '.join(s.name for s in specs)}"]
@@ -178,10 +171,10 @@ def remembered(store: Store) -> tuple[list[Plan], list[str]]:
 
 
 def latest(plans: Sequence[Plan]) -> list[Plan]:
-    """Of the plans that share a spec's name and profile (run with other seeds or settings) the last: they
-    would be written to the same files.
-    """
-    return list({(plan.spec.name, plan.profile): plan for plan in plans}.values())
+    """Of the plans that would be written to the same files (a spec that was edited) the last."""
+    from suite.tables.report import stem
+
+    return list({stem(plan): plan for plan in plans}.values())
 
 
 def found_profiles(plan: Plan, store: Store) -> list[Plan]:

@@ -8,6 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -202,3 +203,17 @@ def test_a_diffusion_model_of_each_run_is_an_artefact_of_each_seed() -> None:
     assert len(shared.artefacts) == 1
     assert len(own.artefacts) == 2
     assert tempfile.gettempdir() not in json.dumps(shared.runs[0].train)
+
+
+@given(SETTINGS, METHODS, st.sampled_from(["best_val", "best_test"]))
+def test_the_number_of_candidates_is_in_the_key_of_a_choice_alone(
+    settings: dict[str, Any], method: str, selection: str
+) -> None:
+    def found(selection: str, number: int) -> list[tuple[str, str]]:
+        with mock.patch("suite.resolve.SNAPSHOTS", number):
+            return keys(expand(spec_of({**settings, "selection": selection}, method)))
+
+    assert found("last", 8) == found("last", 9)
+    few, many = found(selection, 8), found(selection, 9)
+    assert [train for train, _ in few] == [train for train, _ in many]
+    assert not {chosen for _, chosen in few} & {chosen for _, chosen in many}

@@ -19,7 +19,9 @@ from suite.plan import Plan, Run, expand
 from suite.spec import load_spec
 from suite.vocabulary import vocabulary
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent
+CHECKOUT = SUPPORT.parent.parent
 TOY = """
 title = "Toy"
 seeds = [0, 1]
@@ -44,7 +46,7 @@ def forget() -> None:
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The fakes are registered, here and in child processes."""
     monkeypatch.setenv("SUITE_PLUGINS", fakes.PLUGINS)
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), str(CHECKOUT)]))
     forget()
     yield
     forget()

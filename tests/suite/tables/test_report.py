@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -88,6 +90,29 @@ def test_absent_data_are_listed_with_what_to_do(tmp_path: Path, store: Store) ->
     missing = text[text.index("## Missing") :]
     assert "pneumonia" in missing
     assert text.count(" -- (paper") + text.count(" --† (paper") == 6
+
+
+def test_no_variant_is_written_over_another(tmp_path: Path, store: Store) -> None:
+    sets: list[dict[str, Any]] = [
+        {},
+        {"train.epochs": 3},
+        {"train.epochs": 4},
+        {"dataset": "folder:some images"},
+        {"dataset": "folder:some/images"},
+        {"dissolve.steps": [30, 130]},
+    ]
+    plans = [plan_of(tmp_path, sets=one) for one in sets]
+    plans += [plan_of(tmp_path, seeds=(0,)), plan_of(tmp_path, sets={"train.epochs": 3}, seeds=(0, 5))]
+    names = [report.stem(plan) for plan in plans]
+    assert len(set(names)) == len(plans)
+    assert names[:2] == ["batch_control", "batch_control-train.epochs=3"]
+    assert names[-1] == "batch_control-train.epochs=3-seeds=0,5"
+    assert all(re.fullmatch(r"[A-Za-z0-9.,=_-]+", name) for name in names)
+    written = report.report(plans, store, tmp_path / "out", ["md"])
+    assert len({path.name for path in written}) == len(plans)
+    told = written[1].read_text()
+    assert "CHANGED from the spec by --set: train.epochs = 3." in told
+    assert "CHANGED" not in written[0].read_text()
 
 
 def test_unknown_format(tmp_path: Path, store: Store) -> None:
