@@ -285,16 +285,23 @@ def report(
     only: Only = None,
     seeds: Seeds = None,
     out: Out = REPORTS,
-    formats: Annotated[str, typer.Option(help="Of md, tex, csv.")] = "md,tex,csv",
+    formats: Annotated[str, typer.Option(help="Of md, tex, csv, html.")] = "md,tex,csv,html",
+    thumbnails: Annotated[
+        bool | None,
+        typer.Option(
+            help="Worst-scored images as small pictures in the page: of all data at hand, or of none.",
+            show_default="where the licence lets anybody redistribute",
+        ),
+    ] = None,
 ) -> None:
-    """Print tables and write them, from what is done so far.
+    """Print tables and write them, from what is done so far; index.html is all of them on one page.
 
-    Example: suite report quickstart --formats md,tex --out tables
+    Example: suite report quickstart --formats md,html --out tables
     """
     from suite.verbs import look
 
     ask = _ask(specs, store, data_root, profile, sets, only, seeds)
-    _end(look.report(ask, out, _listed(formats)))
+    _end(look.report(ask, out, _listed(formats), thumbnails=thumbnails))
 
 
 @app.command("list")

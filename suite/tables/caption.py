@@ -39,6 +39,16 @@ COMPUTE = (
 )
 """Settings by which a computation is made smaller than the paper's."""
 
+_WARNINGS = ("STAND-IN DATA", "NOT the paper's full computation", "an oracle")
+"""What marks a sentence that a reader must see before the numbers."""
+
+
+def warnings(table: Table) -> tuple[str, ...]:
+    """The sentences of the caption that limit what its numbers mean: stand-in data, a smaller computation, an
+    oracle.
+    """
+    return tuple(sentence for sentence in table.caption if any(mark in sentence for mark in _WARNINGS))
+
 
 def finish(table: Table, plan: Plan) -> Table:
     """The table with its caption, the legend of the marks that occur, average ranks and the list of what is

@@ -2,7 +2,7 @@
 
 One file a spec and profile and format, ``<spec>[-<profile>].md``, ``.tex`` (to be read by ``\\input``) and a
 tidy ``.csv`` with one row for each run; a spec whose cells are scored at several checkpoints gets one table
-for each.
+for each. Beside them ``index.html``, one page of all tables that needs nothing else (:mod:`suite.tables.html`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from suite import files
 from suite.plan import assess
-from suite.tables import render
+from suite.tables import html, render
 from suite.tables.frame import frame
 from suite.tables.table import Table, build, selections
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from suite.plan import Assessment, Plan
     from suite.store import Store
 
-FORMATS = ("md", "tex", "csv")
+FORMATS = ("md", "tex", "csv", "html")
 LONGEST = 40
 """Characters of a change that stand in a file's name."""
 _RENDERERS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "tex": render.latex}
@@ -55,15 +55,24 @@ def report(
     formats: Sequence[str] = FORMATS,
     *,
     data_root: Path | None = None,
+    thumbnails: bool | None = None,
 ) -> list[Path]:
-    """Write the plans' tables into ``out`` and return the files. ValueError for an unknown format."""
+    """Write the plans' tables into ``out`` and return the files. ValueError for an unknown format.
+
+    ``thumbnails``: small pictures of the worst-scored images in the page, of every data set at hand (True), of
+    none (False), or of those whose licence allows it (None).
+    """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
     written = []
+    sections = []
     for plan in plans:
         judged = assess(plan, store, data_root=data_root)
         made = tables(plan, store, assessments=judged)
+        sections.append(html.Section(plan, made))
         for name in formats:
+            if name == "html":
+                continue
             path = out / f"{stem(plan)}.{name}"
             if name == "csv":
                 buffer = io.StringIO()
@@ -72,6 +81,8 @@ def report(
             else:
                 files.write_text(path, "\n".join(_RENDERERS[name](table) for table in made))
             written.append(path)
+    if "html" in formats:
+        written.append(html.write(sections, store, out, thumbnails=thumbnails, data_root=data_root))
     return written
 
 

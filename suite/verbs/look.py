@@ -130,8 +130,10 @@ def _detail(verdict: Assessment, store: Store) -> str:
     return f"{verdict.reason} ({stage_note(dict(told))})" if told else verdict.reason
 
 
-def report(ask: Ask, out: Path, formats: Sequence[str]) -> int:
-    """Write the tables of specs from what the store holds, and print them."""
+def report(ask: Ask, out: Path, formats: Sequence[str], *, thumbnails: bool | None = None) -> int:
+    """Write the tables of specs from what the store holds, and print them. ``thumbnails``: see
+    :func:`suite.tables.report.report`.
+    """
     from suite.tables.report import FORMATS
 
     if unknown := [name for name in formats if name not in FORMATS]:
@@ -144,12 +146,18 @@ def report(ask: Ask, out: Path, formats: Sequence[str]) -> int:
     if not plans:
         say(f"nothing has been run in {store.root} yet: name a spec")
         return USAGE
-    show_tables(plans, store, ask.data_root, out, formats)
+    show_tables(plans, store, ask.data_root, out, formats, thumbnails=thumbnails)
     return OK
 
 
 def show_tables(
-    plans: Sequence[Plan], store: Store, data_root: Path | None, out: Path, formats: Sequence[str]
+    plans: Sequence[Plan],
+    store: Store,
+    data_root: Path | None,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    thumbnails: bool | None = None,
 ) -> None:
     """Print the tables and write them to files, which are named."""
     from suite.tables import render
@@ -159,7 +167,7 @@ def show_tables(
     for one in plans:
         for table in tables(one, store, data_root=data_root):
             common.console().print(render.terminal(table))
-    written = write(plans, store, out, formats, data_root=data_root)
+    written = write(plans, store, out, formats, data_root=data_root, thumbnails=thumbnails)
     say(f"written: {', '.join(str(path) for path in written)}")
 
 
