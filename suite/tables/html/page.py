@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
-from markupsafe import Markup
 
 from suite import files, registry, resources
 from suite.tables import caption, render, text
@@ -88,10 +87,10 @@ def page(
             title=TITLE,
             sections=kept,
             runs=runs,
-            blocks=[(key, Markup(told)) for key, told in blocks],
-            shared=Markup(to_json(details.shared())),
-            style=Markup(style),
-            scripts=[Markup(script) for script in scripts],
+            blocks=blocks,
+            shared=to_json(details.shared()),
+            style=style,
+            scripts=scripts,
             policy=_policy(style, scripts),
             datasets=_datasets(kept),
             render=render,

@@ -32,6 +32,7 @@ def test_one_file_a_format_and_profile(tmp_path: Path, store: Store) -> None:
     written = report.report([full, tiny], store, out)
     names = {path.name for path in written}
     assert names == {
+        "index.html",
         *(f"batch_control.{kind}" for kind in ("md", "tex", "csv")),
         *(f"batch_control-{tiny.profile}.{kind}" for kind in ("md", "tex", "csv")),
     }
