@@ -27,9 +27,13 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "csi": ("csi", SLIM),
     "dia, Gaussian": ("dia", {**SLIM, "dissolve": {"op": "gaussian", "kernel": 3, "size": 16}}),
     "dia, diffusion": ("dia", {**SLIM, "dissolve": {"size": 16, "steps": [30, 130]}}),
+    "dia, diffusion, one t an image": (
+        "dia",
+        {**SLIM, "dissolve": {"size": 16, "steps": [30, 130], "draw": "per_image"}},
+    ),
     "dia, diffusion, symmetric": (
         "dia",
-        {**SLIM, "dissolve": {"size": 16, "steps": [30, 130], "range": "symmetric"}},
+        {**SLIM, "dissolve": {"size": 16, "steps": [30, 130], "range": "symmetric", "draw": "per_image"}},
     ),
     "pixel_knn": ("pixel_knn", {}),
     "random_knn": ("random_knn", {}),

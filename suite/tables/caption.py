@@ -33,6 +33,7 @@ COMPUTE = (
     "diffusion.accumulate",
     "diffusion.lr",
     "diffusion.times",
+    "dissolve.draw",
     "score.views",
     "data.size",
     "data.max_train",
