@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite import registry
-from suite.data.identity import DataSettings
+from suite.data.identity import DataSettings, known_to_be_too_contaminated
 from suite.provenance import source_hash
 from suite.settings import key_of, nest
 
@@ -57,6 +57,8 @@ def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force:
     state = history.store.state(run)
     if state.name == "running":
         return Assessment(run, "running", f"running {state.reason}".rstrip(), seconds)
+    if short := known_to_be_too_contaminated(registry.dataset(run.dataset), run.train["data"]):
+        return Assessment(run, "blocked", short, seconds)
     if missing := data.missing(run):
         return Assessment(run, "blocked", f"data missing: {missing}", seconds)
     if outcome is not None or (state.name == "failed" and force):

@@ -22,7 +22,7 @@ from suite.data.errors import DataFault
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
-FORMAT = 1
+FORMAT = 2
 _ABANDONED = 24 * 3600.0
 _CHUNK = 64 * 2**20
 
@@ -100,6 +100,7 @@ def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part
     order = np.lexsort((contents.ids, classes, groups, rank))
     _save_images(part / "images.npy", contents.images, order)
     arrays = {"classes": classes, "splits": splits, "ids": contents.ids, "hashes": hashes, **contents.extras}
+    arrays["dealt"] = contents.splits == ""
     for name, array in arrays.items():
         np.save(part / f"{name}.npy", array[order], allow_pickle=False)
     normal = np.isin(classes, info.normal_classes)
@@ -113,6 +114,7 @@ def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part
         **identity,
         "title": info.title,
         "digest": digest,
+        "unsplit": contents.unsplit,
         "shape": list(contents.images.shape),
         "counts": {
             s: [int((normal & (splits == s)).sum()), int((~normal & (splits == s)).sum())] for s in SPLITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from suite.registry import DataInfo
 from suite.settings import Int, Settings, setting
 
+_SPLIT_NAMES = {"train": "training", "test": "test"}
 SPLIT_SEED = 0
 """The split is the data set's, not the run's: all seeds share it."""
 
@@ -16,7 +18,9 @@ SPLIT_SEED = 0
 class DataSettings(Settings):
     """``data.*`` of a spec. ``size`` and ``normal_class`` default to the data set's own.
 
-    ``split``: ``paper`` as published, ``clean`` without exact duplicates. ``contamination``: the proportion
+    ``split``: ``paper`` as published, ``clean`` without exact duplicates. ``group``: what a split of our own
+    never parts: equal images (``exact``), or near-duplicates too (``phash``: slices of one patient); with
+    ``clean``, near-duplicates of scored images are not trained on either. ``contamination``: the proportion
     of the training set that is anomalous (Table 10). ``max_train``: at most this many training images, drawn
     by the split seed.
     """
@@ -26,6 +30,7 @@ class DataSettings(Settings):
     normal_class: tuple[Int, ...] | None = setting(None)
     contamination: float = setting(0.0, ge=0, lt=1)
     max_train: Annotated[Int, Field(ge=1)] | None = setting(None)
+    group: Literal["exact", "phash"] = setting("exact", neutral="exact")
 
 
 def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: bool = False) -> dict[str, Any]:
@@ -45,6 +50,8 @@ def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: boo
         "split_seed": SPLIT_SEED,
         "normal_class": sorted(settings.normal_class or info.normal_classes),
     }
+    if settings.group != "exact":
+        identity["group"] = settings.group
     if settings.contamination:
         identity["contamination"] = settings.contamination
     if settings.max_train is not None:
@@ -52,3 +59,47 @@ def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: boo
     if cut_validation and not info.validation:
         identity["validation"] = "cut"
     return identity
+
+
+def contamination_count(normals: int, ratio: float) -> int:
+    """How many anomalies make up ``ratio`` of a training set beside ``normals`` normal images, rounded
+    down.
+    """
+    return int(ratio * normals / (1 - ratio) + 1e-9)
+
+
+def at_most(available: int, identity: Mapping[str, Any], *, contaminated: bool = True) -> int:
+    """How many of the normal training images ``max_train`` leaves, with room for the contamination."""
+    limit = identity.get("max_train")
+    if limit is None:
+        return available
+    room = 1 - float(identity.get("contamination", 0.0)) if contaminated else 1.0
+    return min(available, max(1, int(limit * room + 1e-9)))
+
+
+def too_contaminated(identity: Mapping[str, Any], normals: int, spare: int, split: str) -> str:
+    """One line if the contamination asked for needs more anomalies than the ``spare`` ones of ``split``
+    (``train``, or ``test`` where all anomalies are there), else the empty string. ``normals``: the normal
+    training images, before ``max_train``.
+    """
+    ratio = float(identity.get("contamination", 0.0))
+    beside = at_most(normals, identity)
+    count = contamination_count(beside, ratio)
+    # Of the anomalies of a test set, one at least has to stay there.
+    if count <= spare - (split == "test") or not count:
+        return ""
+    return (
+        f"{identity['name']}: a contamination of {ratio:g} beside {beside} normal images needs {count} anomalies, "
+        f"and the {_SPLIT_NAMES[split]} split has {spare}: lower data.contamination"
+    )
+
+
+def known_to_be_too_contaminated(info: DataInfo, identity: Mapping[str, Any]) -> str:
+    """:func:`too_contaminated` by the published counts, without the data; empty where they do not tell."""
+    usual = identity["normal_class"] == sorted(info.normal_classes)
+    if not usual or identity["split"] != "paper" or "validation" in identity or "train" not in info.counts:
+        return ""
+    normals, spare = info.counts["train"]
+    if spare:
+        return too_contaminated(identity, normals, spare, "train")
+    return too_contaminated(identity, normals, info.counts.get("test", (0, 0))[1], "test")

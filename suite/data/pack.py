@@ -1,11 +1,12 @@
 """Packs: a data set read, checked and sorted once, then memory-mapped by every run that wants it.
 
 A pack is a folder ``<store>/artefacts/data/<key12>/``: ``images.npy`` (uint8, N x C x H x W),
-``classes.npy``, ``splits.npy``, ``ids.npy``, ``hashes.npy`` (SHA-256 of each image's pixels), further arrays
-of the set's own, and ``manifest.json`` (what it is, digest, counts, faults found, licence). Images are
-ordered by split and pixel hash, so that neither the order nor the container of the source can reach a
-training. It is built in a folder beside its place and moved there whole: a pack is complete or absent,
-whoever else builds it at the same moment.
+``classes.npy``, ``splits.npy``, ``dealt.npy`` (True where the split is not the source's but dealt here),
+``ids.npy``, ``hashes.npy`` (SHA-256 of each image's pixels), further arrays of the set's own, and
+``manifest.json`` (what it is, digest, counts, faults found, licence). Images are ordered by split and pixel
+hash, so that neither the order nor the container of the source can reach a training. It is built in a folder
+beside its place and moved there whole: a pack is complete or absent, whoever else builds it at the same
+moment.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.data import hashing
+from suite import files
+from suite.data import hashing, phash
 from suite.data.build import FORMAT, beside, build
 from suite.data.errors import DataFault, DataMissing
 from suite.data.hashing import digest
 from suite.data.identity import SPLIT_SEED, DataSettings
 from suite.data.source import default_data_root
+from suite.data.split import Rule
 from suite.registry import DataInfo
 from suite.settings import KEY_LENGTH, key_of
 
@@ -36,7 +39,7 @@ ARRAYS = ("images", "classes", "splits", "ids", "hashes")
 class Pack:
     """A packed data set. ``images`` is a read-only memory map; ``classes`` are the source's labels (N,);
     ``splits`` are ``train``, ``val`` or ``test``; ``notes`` are the faults that were found in it, one line
-    each.
+    each; ``unsplit`` is the rule by which images without a split were dealt (:func:`suite.data.split.fill`).
     """
 
     name: str
@@ -48,6 +51,7 @@ class Pack:
     folder: Path
     info: DataInfo
     notes: tuple[str, ...] = ()
+    unsplit: Rule = "normals"
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -57,6 +61,24 @@ class Pack:
             np.load(stored, allow_pickle=False) if stored.is_file() else hashing.pixel_hashes(self.images)
         )
         return hashing.groups(hashes)
+
+    @cached_property
+    def near(self) -> NDArray[np.int64]:
+        """The number of each image's group of near-duplicates (N,); found once and kept beside the images."""
+        stored = self.folder / "near.npy"
+        if stored.is_file():
+            return np.asarray(np.load(stored, allow_pickle=False))
+        found = phash.groups(phash.hashes(self.images), self.groups)
+        if self.folder.is_dir():
+            files.write(stored, lambda stream: np.save(stream, found, allow_pickle=False))
+        return found
+
+    @cached_property
+    def dealt(self) -> NDArray[np.bool_]:
+        """True where the split was dealt here, False where it is the source's (N,)."""
+        stored = self.folder / "dealt.npy"
+        given = np.zeros(len(self.images), bool)
+        return np.asarray(np.load(stored, allow_pickle=False)) if stored.is_file() else given
 
     def extra(self, name: str) -> NDArray[Any]:
         """One of the set's own arrays, in the order of the images (the phantom's lesions); KeyError
@@ -161,6 +183,7 @@ def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path) -> Pack:
         folder=folder,
         info=info,
         notes=tuple(manifest["notes"]),
+        unsplit=manifest["unsplit"],
         **arrays,
     )
 

@@ -8,6 +8,10 @@ validation set and ``max_train`` hang on the split seed, which all runs share; o
 stands there, else in validation, else in training: the sets that are scored keep their published images and
 the training set loses a few. A group whose images are called normal and anomalous is left out altogether.
 
+``group = "phash"`` makes near-duplicates what equal images are otherwise: a split of our own parts none of
+them, and with ``clean`` the training set has none of a scored image, nor validation one of a test image. (Of
+near-duplicates inside one set all stay: they are different images.)
+
 Contamination is drawn from the anomalies of the training split. A set that has none there (normals split 7:3,
 all anomalies in the test set) gives some of its test anomalies away, and they and their equals leave the test
 set. A validation set is *cut* when the set has none: a tenth of the training normals and a tenth of those
@@ -17,16 +21,16 @@ same anomalies.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from suite.data.errors import DataFault
-from suite.data.identity import SPLIT_SEED
+from suite.data.identity import SPLIT_SEED, at_most, contamination_count, too_contaminated
 from suite.data.pack import Pack
-from suite.data.split import deal
+from suite.data.split import deal, fill
 from suite.detector import derive_seed
 
 VALIDATION_SHARE = 0.1
@@ -51,7 +55,7 @@ def training(pack: Pack, identity: Mapping[str, Any], seed: int) -> Selection:
     normals = _capped(parts.train_normal, identity)
     if not len(normals):
         raise DataFault(f"{pack.name} has no normal training image (normal class {_classes(identity)})")
-    return _selection(pack, parts, np.concatenate([normals, _contamination(pack, parts, identity, seed)]))
+    return _selection(pack, parts, np.concatenate([normals, _contamination(parts, identity, seed)]))
 
 
 def evaluation(
@@ -67,8 +71,8 @@ def evaluation(
         return _both(pack, _selection(pack, parts, parts.val), split)
     chosen = parts.test
     if parts.spare_in_test:
-        drawn = _contamination(pack, parts, identity, seed)
-        chosen = chosen[~np.isin(pack.groups[chosen], pack.groups[drawn])]
+        drawn = _contamination(parts, identity, seed)
+        chosen = chosen[~np.isin(parts.groups[chosen], parts.groups[drawn])]
     return _both(pack, _selection(pack, parts, chosen), split)
 
 
@@ -79,19 +83,23 @@ def diffusion_training(
     ratio: float,
     seed: int,
 ) -> Indices:
-    """The images that a diffusion model trains on (FACTS: Table 3). Never the contamination.
+    """The images that a diffusion model trains on (FACTS: Table 3).
 
-    ``normal``: the normal training images; ``train``: with the training split's anomalies; ``all``: every
-    image of the set, test images too. ``ratio``: a share drawn by ``seed``; a larger share holds the smaller.
+    ``normal``: the normal training images, never the contamination; ``train``: the training split with its
+    anomalies, or where a contamination is asked for, the very training set that the run of seed
+    ``identity["contamination_seed"]`` has; ``all``: every image of the set, test images too. ``ratio``: a
+    share drawn by ``seed``; a larger share holds the smaller.
     """
     parts = _parts(pack, identity)
     if which == "all":
         pool = np.flatnonzero(parts.kept)
+    elif which == "train" and identity.get("contamination"):
+        pool = training(pack, identity, identity["contamination_seed"]).indices
     elif which == "train":
         spare = np.zeros(0, np.int64) if parts.spare_in_test else parts.spare
-        pool = _capped(np.concatenate([parts.train_normal, spare]), identity, share=1.0)
+        pool = _capped(np.concatenate([parts.train_normal, spare]), identity, contaminated=False)
     else:
-        pool = _capped(parts.train_normal, identity, share=1.0)
+        pool = _capped(parts.train_normal, identity, contaminated=False)
     if not len(pool):
         raise DataFault(f"{pack.name} has no image to train a diffusion model on (data = {which})")
     count = max(1, int(ratio * len(pool) + 1e-9))
@@ -99,19 +107,13 @@ def diffusion_training(
     return np.sort(order[:count])
 
 
-def contamination_count(normals: int, ratio: float) -> int:
-    """How many anomalies make up ``ratio`` of a training set beside ``normals`` normal images, rounded
-    down.
-    """
-    return int(ratio * normals / (1 - ratio) + 1e-9)
-
-
 @dataclass(frozen=True)
 class _Parts:
     """The images of a pack by what they are for; ``spare`` are the anomalies that contamination is drawn
-    from.
+    from, ``groups`` (N,) what is never parted.
     """
 
+    groups: Indices
     kept: NDArray[np.bool_]
     anomalous: NDArray[np.bool_]
     train_normal: Indices
@@ -123,29 +125,63 @@ class _Parts:
 
 def _parts(pack: Pack, identity: Mapping[str, Any]) -> _Parts:
     anomalous = ~np.isin(pack.classes, identity["normal_class"])
-    kept = _clean(pack, anomalous) if identity["split"] == "clean" else np.ones(len(anomalous), bool)
-    within = {split: kept & (pack.splits == split) for split in ("train", "val", "test")}
+    near = identity.get("group") == "phash"
+    groups = pack.near if near else pack.groups
+    splits = _splits(pack, identity, groups)
+    kept = np.ones(len(anomalous), bool)
+    if identity["split"] == "clean":
+        kept = _clean(pack.groups, splits, anomalous)
+        kept = _without_relatives(groups, splits, kept) if near else kept
+    within = {split: kept & (splits == split) for split in ("train", "val", "test")}
     train_normal = np.flatnonzero(within["train"] & ~anomalous)
     spare = np.flatnonzero(within["train"] & anomalous)
     spare_in_test = not len(spare)
     if spare_in_test:
         spare = np.flatnonzero(within["test"] & anomalous)
     val, test = np.flatnonzero(within["val"]), np.flatnonzero(within["test"])
+    parts = _Parts(groups, kept, anomalous, train_normal, spare, spare_in_test, val, test)
     # A folder may bring a validation split that its facts could not announce: then nothing is cut.
     if identity.get("validation") == "cut" and not len(val):
-        seed = identity.get("split_seed", SPLIT_SEED)
-        cut_normal = deal(pack.groups[train_normal], VALIDATION_SHARE, seed, "validation", "normal")
-        cut_spare = deal(pack.groups[spare], VALIDATION_SHARE, seed, "validation", "anomalous")
-        val = np.sort(np.concatenate([train_normal[cut_normal], spare[cut_spare]]))
-        test = np.setdiff1d(test, val)
-        train_normal, spare = train_normal[~cut_normal], spare[~cut_spare]
-    return _Parts(kept, anomalous, train_normal, spare, spare_in_test, val, test)
+        return _cut(parts, identity.get("split_seed", SPLIT_SEED))
+    return parts
 
 
-def _clean(pack: Pack, anomalous: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _splits(pack: Pack, identity: Mapping[str, Any], groups: Indices) -> NDArray[np.str_]:
+    """The pack's splits; dealt anew where they were dealt for other groups or another normal class."""
+    normal = tuple(identity["normal_class"])
+    as_packed = groups is pack.groups and (
+        pack.unsplit == "classes" or set(normal) == set(pack.info.normal_classes)
+    )
+    if as_packed or not pack.dealt.any():
+        return pack.splits
+    given = np.where(pack.dealt, "", pack.splits)
+    seed = identity.get("split_seed", SPLIT_SEED)
+    return fill(given, pack.classes, groups, normal, pack.unsplit, seed)
+
+
+def _cut(parts: _Parts, seed: int) -> _Parts:
+    """With a validation set of a tenth of the training normals and of the spare anomalies, whole groups."""
+    groups, spare = parts.groups, parts.spare
+    normals = parts.train_normal[
+        deal(groups[parts.train_normal], VALIDATION_SHARE, seed, "validation", "normal")
+    ]
+    anomalies = spare[deal(groups[spare], VALIDATION_SHARE, seed, "validation", "anomalous")]
+    # A group of both kinds was dealt twice: all of it goes along. So do those of a cut test anomaly.
+    cut = np.isin(groups, groups[np.concatenate([normals, anomalies])])
+    along = np.isin(groups, groups[anomalies]) if parts.spare_in_test else np.zeros(len(groups), bool)
+    pool = np.concatenate([parts.train_normal, spare])
+    return replace(
+        parts,
+        train_normal=parts.train_normal[~cut[parts.train_normal]],
+        spare=spare[~cut[spare]],
+        val=np.sort(pool[cut[pool]]),
+        test=parts.test[~along[parts.test] & ~np.isin(parts.test, pool[cut[pool]])],
+    )
+
+
+def _clean(groups: Indices, splits: NDArray[np.str_], anomalous: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """True for the images that stay when exact duplicates and conflicting labels go."""
-    groups = pack.groups
-    rank = np.select([pack.splits == "test", pack.splits == "val"], [0, 1], 2)
+    rank = np.select([splits == "test", splits == "val"], [0, 1], 2)
     order = np.lexsort((rank, groups))
     first = np.ones(len(order), bool)
     first[1:] = groups[order][1:] != groups[order][:-1]
@@ -156,27 +192,33 @@ def _clean(pack: Pack, anomalous: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(kept & (mixed[groups] == 0))
 
 
-def _capped(pool: Indices, identity: Mapping[str, Any], share: float | None = None) -> Indices:
+def _without_relatives(
+    groups: Indices, splits: NDArray[np.str_], kept: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """What is left when no training image may be a near-duplicate of a scored one, nor a validation image of
+    a test image.
+    """
+    tested = np.isin(groups, groups[kept & (splits == "test")])
+    kept = kept & ((splits == "test") | ~tested)
+    seen = np.isin(groups, groups[kept & (splits == "val")])
+    return np.asarray(kept & ((splits != "train") | ~seen))
+
+
+def _capped(pool: Indices, identity: Mapping[str, Any], *, contaminated: bool = True) -> Indices:
     """At most ``max_train`` images, drawn by the split seed, with room for the contamination."""
-    limit = identity.get("max_train")
-    if limit is None:
+    count = at_most(len(pool), identity, contaminated=contaminated)
+    if count == len(pool):
         return pool
-    room = 1 - float(identity.get("contamination", 0.0)) if share is None else share
-    count = max(1, int(limit * room + 1e-9))
     order = np.random.default_rng(derive_seed(identity.get("split_seed", SPLIT_SEED), "max_train"))
     return np.sort(order.permutation(np.sort(pool))[:count])
 
 
-def _contamination(pack: Pack, parts: _Parts, identity: Mapping[str, Any], seed: int) -> Indices:
-    ratio = float(identity.get("contamination", 0.0))
-    normals = len(_capped(parts.train_normal, identity))
-    count = contamination_count(normals, ratio)
-    if count > len(parts.spare) or (count and count == len(parts.spare) and parts.spare_in_test):
-        where = "test" if parts.spare_in_test else "training"
-        raise DataFault(
-            f"{pack.name}: a contamination of {ratio:g} beside {normals} normal images needs {count} anomalies, "
-            f"and the {where} split has {len(parts.spare)}: lower data.contamination"
-        )
+def _contamination(parts: _Parts, identity: Mapping[str, Any], seed: int) -> Indices:
+    normals = len(parts.train_normal)
+    where = "test" if parts.spare_in_test else "train"
+    if fault := too_contaminated(identity, normals, len(parts.spare), where):
+        raise DataFault(fault)
+    count = contamination_count(at_most(normals, identity), float(identity.get("contamination", 0.0)))
     order = np.random.default_rng(derive_seed(seed, "contamination")).permutation(parts.spare)
     return np.sort(order[:count])
 

@@ -121,7 +121,8 @@ class Diffusion(Settings):
     """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table
     3).
 
-    ``data``: train on the normal training images, on the whole training split, or on every image of the set.
+    ``data``: train on the normal training images, on the whole training split (with a contamination: on the
+    run's own contaminated training set), or on every image of the set.
     ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's. ``times``: the part of the schedule
     it is trained on (the paper: all of it; a small budget is better spent where dissolving uses it).
     """
@@ -219,12 +220,20 @@ def _dia_training(nested: Mapping[str, Any]) -> type[Settings]:
 
 
 def _needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
-    """The diffusion model: named by its own settings, the data without contamination, its size and its seed."""
+    """The diffusion model: named by its own settings, its data, its size and its seed.
+
+    It does not see the contamination, except where ``diffusion.data = "train"`` asks for the training set as
+    it is: then which anomalies are in it hangs on the run's seed.
+    """
     if not isinstance(training, DiaDiffusion):
         return ()
     settings = canonical(training.diffusion)
     per_run = settings.pop("seed") == "per_run"
-    source = {name: value for name, value in data.items() if name != "contamination"}
+    source = dict(data)
+    if "contamination" in data and training.diffusion.data == "train":
+        source["contamination_seed"] = seed
+    else:
+        source.pop("contamination", None)
     identity = {
         "data": source,
         "size": training.dissolve.size,

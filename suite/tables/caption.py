@@ -148,8 +148,7 @@ def _published(entries: list[Entry]) -> str:
 
 
 def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
-    seeds = max((len(entry.seeds) for entry in entries), default=0)
-    if seeds > 1 and any(entry.cell.settings.get("diffusion.seed") == "shared" for entry in entries):
+    if any(_shares_diffusion(entry) for entry in entries):
         yield "The seeds of a cell share one diffusion model, so its own variance is not in the spread."
     if any(entry.cell.settings.get("diffusion.data") == "all" for entry in entries):
         yield "The diffusion model saw every image of the set, test images included (diffusion.data = all)."
@@ -157,6 +156,11 @@ def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
     names |= {str(outcome.data.get("name")) for outcome in outcomes if outcome.data.get("stand_in")}
     if names:
         yield f"STAND-IN DATA, generated and not medical images: {', '.join(sorted(names))}."
+
+
+def _shares_diffusion(entry: Entry) -> bool:
+    keys = [need.key for run in entry.cell.runs for need in run.needs if need.kind == "diffusion"]
+    return len(set(keys)) < len(keys)
 
 
 def _is_stand_in(dataset: str) -> bool:

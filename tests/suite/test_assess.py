@@ -180,6 +180,18 @@ def test_missing_data_block_a_run_unless_they_can_be_fetched(store: Store, tmp_p
     assert again[0].state == "done"
 
 
+def test_more_contamination_than_there_are_anomalies_blocks_a_run_and_not_its_neighbours(
+    store: Store, tmp_path: Path
+) -> None:
+    text = (
+        'settings = { method = "csi", dataset = "pneumonia_mnist" }\nseeds = [0]\n'
+        '[grid]\n"data.contamination" = [0.1, 0.8]'
+    )
+    states = assess(expand(load_spec(write(tmp_path, text))), store)
+    assert [one.state for one in states] == ["to run", "blocked"]
+    assert "needs 4856 anomalies, and the training split has 3494" in states[1].reason
+
+
 def test_the_time_is_the_median_of_the_like(found: Plan, store: Store, tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, TEXT))
     like = expand(spec, seeds=(7, 8, 9), only={"method": {"csi"}})

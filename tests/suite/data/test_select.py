@@ -5,6 +5,7 @@ leaks.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suite import registry
 from suite.data import select
 from suite.data.errors import DataFault
-from suite.data.pack import Pack
+from suite.data.identity import DataSettings, data_identity
+from suite.data.pack import Pack, load
+from suite.data.split import fill
 from suite.registry import DataInfo
 
 
-def small_pack(splits: np.ndarray, classes: np.ndarray, pixels: np.ndarray | None = None) -> Pack:
-    """A pack in memory; images with the same number in ``pixels`` are equal."""
+def small_pack(
+    splits: np.ndarray, classes: np.ndarray, pixels: np.ndarray | None = None, near: np.ndarray | None = None
+) -> Pack:
+    """A pack in memory; images with the same number in ``pixels`` are equal, those that share one in ``near``
+    (which has to agree with that) near-duplicates.
+    """
     numbers = np.arange(len(classes)) if pixels is None else pixels
     images = np.repeat(numbers.astype("<u4").view(np.uint8).reshape(len(classes), 1, 1, 4), 4, axis=2)
     info = DataInfo("small", "Small", "nowhere:pack", 4, 1)
     ids = np.array([f"{split}/{number:04d}" for number, split in enumerate(splits)])
-    return Pack(
+    pack = Pack(
         "small", images, classes.astype(np.int64), splits.astype("<U5"), ids, "", Path("absent"), info
     )
+    if near is not None:
+        vars(pack)["near"] = near
+    return pack
 
 
 def identity(**more: Any) -> dict[str, Any]:
@@ -46,13 +57,24 @@ def packs(draw: st.DrawFn) -> Pack:
         )
     )
     sure = [("train", 0, 100 + n) for n in range(12)] + [("test", n % 2, 200 + n) for n in range(12)]
-    splits, classes, pixels = zip(*rows, *sure, strict=True)
-    return small_pack(np.array(splits), np.array(classes), np.array(pixels))
+    splits, classes, pixels = (np.array(column) for column in zip(*rows, *sure, strict=True))
+    relatives = draw(st.sampled_from([1, 3]))
+    pack = small_pack(splits, classes, pixels, pixels // relatives)
+    if draw(st.booleans()):
+        # A set that came without splits, or with some.
+        dealt = np.array(draw(st.lists(st.booleans(), min_size=len(splits), max_size=len(splits))))
+        rule = draw(st.sampled_from(["normals", "classes"]))
+        filled = fill(np.where(dealt, "", splits), classes, pack.groups, (0,), rule, 0)
+        pack = replace(pack, splits=filled, unsplit=rule)
+        vars(pack).update(near=pixels // relatives, dealt=dealt)
+    return pack
 
 
 IDENTITIES = st.builds(
     identity,
     split=st.sampled_from(["paper", "clean"]),
+    group=st.sampled_from(["exact", "phash"]),
+    normal_class=st.sampled_from([[0], [1]]),
     contamination=st.sampled_from([0.0, 0.1, 0.2]),
     max_train=st.sampled_from([5, 100]),
     validation=st.sampled_from(["cut", "own"]),
@@ -72,12 +94,16 @@ def test_no_image_is_trained_on_and_scored(pack: Pack, data: dict[str, Any], see
         chosen["val"] = select.evaluation(pack, data, "val", seed)
     everything = np.concatenate([selection.indices for selection in chosen.values()])
     assert len(np.unique(everything)) == len(everything)
+    groups = pack.near if data["group"] == "phash" else pack.groups
     if data["split"] == "clean":
-        groups = pack.groups[everything]
-        assert len(np.unique(groups)) == len(groups), "equal images remain"
+        assert len(np.unique(pack.groups[everything])) == len(everything), "equal images remain"
+    if data["split"] == "clean" or pack.dealt.all():
+        sides = [set(groups[selection.indices]) for selection in chosen.values()]
+        assert sum(map(len, sides)) == len(set().union(*sides)), "a group is on two sides"
     for selection in chosen.values():
         assert (np.diff(selection.indices) > 0).all()
-        assert ((pack.classes[selection.indices] != 0) == (selection.labels == 1)).all()
+        anomalous = ~np.isin(pack.classes[selection.indices], data["normal_class"])
+        assert (anomalous == (selection.labels == 1)).all()
         assert (pack.ids[selection.indices] == selection.ids).all()
     assert len(chosen["train"].indices) <= data["max_train"]
 
@@ -162,8 +188,63 @@ def test_what_a_diffusion_model_trains_on() -> None:
     assert tenth != set(select.diffusion_training(pack, identity(), "normal", 0.1, 1))
 
 
-@given(st.integers(0, 5000), st.sampled_from([0.01, 0.05, 0.1, 0.2, 0.3, 0.5]))
-def test_the_contamination_count_is_the_papers(normals: int, ratio: float) -> None:
-    count = select.contamination_count(normals, ratio)
-    assert count <= ratio * (count + normals) + 1e-6, "not more than the proportion"
-    assert count + 1 > ratio * (count + 1 + normals) - 1e-6, "one more would be too many"
+def test_a_diffusion_model_may_see_the_very_training_set_of_a_run() -> None:
+    pack = small_pack(np.repeat(["train", "test"], (160, 40)), np.tile([0, 0, 0, 1], 50))
+    plain = identity(contamination=0.1)
+    for seed in (0, 1):
+        data = identity(contamination=0.1, contamination_seed=seed)
+        seen = select.diffusion_training(pack, data, "train", 1.0, 0)
+        assert seen.tolist() == select.training(pack, plain, seed).indices.tolist()
+        capped = {**data, "max_train": 50}
+        seen = select.diffusion_training(pack, capped, "train", 1.0, 0)
+        assert seen.tolist() == select.training(pack, {**plain, "max_train": 50}, seed).indices.tolist()
+
+
+def test_the_test_set_is_the_same_for_every_seed_and_every_size_of_the_contamination_from_training() -> None:
+    pack = small_pack(np.repeat(["train", "test"], (160, 40)), np.tile([0, 0, 0, 1], 50))
+    small, large = (set(select.training(pack, identity(contamination=c), 0).ids) for c in (0.05, 0.1))
+    assert small < large
+
+
+def test_near_duplicates_stay_on_one_side_of_a_dealt_split() -> None:
+    classes, near = np.repeat([0, 1], (80, 20)), np.repeat(np.arange(25), 4)
+    pack = small_pack(np.repeat(["train", "test"], (56, 44)), classes, near=near)
+    pack = replace(pack, unsplit="normals")
+    vars(pack).update(near=near, dealt=np.ones(100, bool))
+    exact, grouped = identity(), identity(group="phash")
+    assert select.training(pack, exact, 0).indices.tolist() == list(range(56)), "as packed"
+    train = select.training(pack, grouped, 0).indices
+    test = select.evaluation(pack, grouped, "test", 0).indices
+    assert len(train) == 56
+    assert not set(near[train]) & set(near[test])
+    other = select.training(pack, identity(normal_class=[1]), 0)
+    assert (pack.classes[other.indices] == 1).all(), "the other class can be the normal one"
+    assert len(other.ids) == 14
+
+
+def test_clean_drops_relatives_of_scored_images_from_training_only() -> None:
+    splits = np.array(["train", "train", "val", "val", "test", "test", "test"])
+    near = np.array([0, 1, 1, 2, 2, 3, 3])
+    pack = small_pack(splits, np.array([0, 0, 0, 1, 0, 1, 1]), near=near)
+    clean = identity(split="clean", group="phash")
+    assert select.training(pack, clean, 0).indices.tolist() == [0]
+    assert select.evaluation(pack, clean, "test", 0).indices.tolist() == [4, 5, 6], "relatives may be tested"
+    assert select.training(pack, identity(group="phash"), 0).indices.tolist() == [0, 1], "as published"
+
+
+def test_ten_percent_of_pneumonia_mnist(shared_data: Path, tmp_path: Path) -> None:
+    info = registry.dataset("pneumonia_mnist")
+    data = data_identity(info, DataSettings(contamination=0.1))
+    pack = load(info, DataSettings(), tmp_path, shared_data)
+    drawn = []
+    for seed in (0, 1):
+        train = select.training(pack, data, seed)
+        test = select.evaluation(pack, data, "test", seed)
+        assert (int((train.labels == 0).sum()), int(train.labels.sum())) == (1214, 134)
+        assert len(test.ids) == 624
+        assert not set(pack.groups[train.indices]) & set(pack.groups[test.indices])
+        drawn.append(set(train.ids[train.labels == 1]))
+    assert len(drawn[0] & drawn[1]) < 30, "another seed draws others"
+    too_much = data_identity(info, DataSettings(contamination=0.8))
+    with pytest.raises(DataFault, match=r"needs 4856 anomalies, and the training split has 3494"):
+        select.training(pack, too_much, 0)

@@ -19,8 +19,13 @@ def test_groups_stay_together_and_the_share_is_kept(groups: np.ndarray, share: f
     taken = deal(groups, share, seed)
     assert len(np.unique(groups[taken])) + len(np.unique(groups[~taken])) == len(np.unique(groups))
     assert taken.any()
-    one_group = len(np.unique(groups[taken])) == 1
-    assert taken.sum() <= share * len(groups) + 1e-9 or one_group
+    sizes = np.bincount(groups)
+    assert (
+        taken.sum() <= share * len(groups) + 1e-9
+        or sizes[groups[taken]].tolist() == [sizes.min()] * taken.sum()
+    )
+    left = share * len(groups) - taken.sum()
+    assert left < sizes[np.unique(groups[~taken])].min(initial=10**9) + 1e-9, "there was room for more"
 
 
 @given(GROUPS, st.integers(0, 5), st.randoms(use_true_random=False))
@@ -54,3 +59,36 @@ def test_given_splits_are_kept_and_equal_images_never_part() -> None:
     train, test = set(groups[splits == "train"]), set(groups[splits == "test"])
     assert train
     assert not train & test
+
+
+SPLITS = st.lists(
+    st.tuples(st.sampled_from(["", "train", "val", "test"]), st.integers(0, 3), st.integers(0, 12)),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(SPLITS, st.sampled_from(["normals", "classes"]), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_no_leak_whatever_the_duplicates_and_the_order(
+    rows: list[tuple[str, int, int]], rule: str, seed: int, random: object
+) -> None:
+    before, classes, pixels = (np.array(column) for column in zip(*rows, strict=True))
+    groups = np.unique(pixels, return_inverse=True)[1]
+    splits = fill(before, classes, groups, (0, 1), rule, seed)  # type: ignore[arg-type]
+    assert (splits[before != ""] == before[before != ""]).all(), "given splits are kept"
+    assert set(splits) <= {"train", "val", "test"}
+    published = set(groups[before != ""])
+    for group in np.unique(groups):
+        dealt = set(splits[(groups == group) & (before == "")])
+        assert len(dealt) <= 1, "equal images were parted"
+        given_sides = set(before[(groups == group) & (before != "")])
+        assert group not in published or not dealt or dealt <= given_sides, "an image left its equal"
+    order = np.array(sorted(range(len(rows)), key=lambda _: random.random()))  # type: ignore[attr-defined]
+    again = fill(before[order], classes[order], groups[order], (0, 1), rule, seed)  # type: ignore[arg-type]
+    assert (again == splits[order]).all()
+
+
+def test_one_huge_group_does_not_end_the_deal() -> None:
+    groups = np.concatenate([np.zeros(80, np.int64), np.arange(1, 21)])
+    for seed in range(5):
+        assert deal(groups, 0.7, seed).sum() == 20

@@ -105,6 +105,21 @@ def test_the_seeds_of_the_runs_share_it_unless_told_otherwise() -> None:
     assert Diffusion().seed == "shared"
 
 
+def test_a_model_that_sees_the_contamination_is_named_by_it_and_by_the_run_that_draws_it() -> None:
+    sees, tenth = {"diffusion": {"data": "train"}}, {**DATA, "contamination": 0.1}
+    keys = {
+        _need(sees, seed=1).key,
+        _need(sees, data=tenth, seed=1).key,
+        _need(sees, data=tenth, seed=2).key,
+        _need(sees, data={**DATA, "contamination": 0.2}, seed=1).key,
+    }
+    assert len(keys) == 4
+    assert _need(sees, seed=1).key == _need(sees, seed=2).key
+    for other in ("normal", "all"):
+        blind = {"diffusion": {"data": other}}
+        assert _need(blind, data=tenth, seed=1).key == _need(blind, seed=2).key
+
+
 @pytest.mark.parametrize("width", [4, 12, 0])
 def test_widths_that_torch_computes_wrongly_are_refused(width: int) -> None:
     with pytest.raises(ValidationError, match=r"network\.width"):
