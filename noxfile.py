@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,20 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = (ROOT / os.environ.get("SUITE_VENV", ".venv")).absolute()
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(BIN / "python")
+TABLES = {
+    1: "specs/main_results.toml",
+    2: "specs/ablation_steps.toml",
+    3: "specs/ablation_diffusion_data.toml",
+    4: "specs/ablation_shift.toml",
+    5: "specs/ablation_resolution.toml",
+    7: "specs/heuristic_kernels.toml",
+    8: "specs/heuristic_shift.toml",
+    9: "specs/heuristic_resolution.toml",
+    10: "specs/contamination.toml",
+    11: "specs/batch_control.toml",
+    12: "specs/matrix_designs.toml",
+}
+"""The paper's tables and the specs that reproduce them."""
 
 
 def prepare(session: nox.Session) -> None:
@@ -55,22 +70,26 @@ def quickstart(session: nox.Session) -> None:
     run(session, "suite", "run", "quickstart", *session.posargs)
 
 
-@nox.session
-def table1(session: nox.Session) -> None:
-    """Table 1, the main results, on the data at hand; `-- --seeds 0` and the like are passed on."""
-    run(session, "suite", "run", "specs/main_results.toml", "--profile", "auto", *session.posargs)
+def reproduce(name: str, title: str, *specs: str) -> None:
+    """Add a session that computes what is missing of some specs and renders them; arguments are passed on."""
+
+    def session(session: nox.Session) -> None:
+        profile = [] if "--profile" in session.posargs else ["--profile", "auto"]
+        run(session, "suite", "run", *specs, *profile, *session.posargs)
+
+    session.__doc__ = f"{title}; arguments such as `-- --seeds 0` are passed on."
+    nox.session(session, name=name)
 
 
-@nox.session
-def table11(session: nox.Session) -> None:
-    """Table 11, DIA against a batch-size increment; arguments are passed on."""
-    run(session, "suite", "run", "specs/batch_control.toml", "--profile", "auto", *session.posargs)
+def title_of(spec: str) -> str:
+    """The title of a spec, read without the packages: nox stands outside their environment."""
+    found = re.search(r'^title = "(.*)"$', (ROOT / spec).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return found[1] if found else spec
 
 
-@nox.session
-def table12(session: nox.Session) -> None:
-    """Table 12, the similarity designs; arguments are passed on."""
-    run(session, "suite", "run", "specs/matrix_designs.toml", "--profile", "auto", *session.posargs)
+for number, spec in TABLES.items():
+    reproduce(f"table{number}", f"Table {number}: {title_of(spec)}", spec)
+reproduce("all", "Every table of the paper", *TABLES.values())
 
 
 @nox.session

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from suite import resources
 from suite.devices import CPU, devices
@@ -29,6 +29,10 @@ PAPER = "paper"
 
 AUTO = "auto"
 """Stands for ``paper`` on a machine with a GPU and ``cpu`` otherwise."""
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -59,26 +63,36 @@ class Override(Frame):
     set: dict[str, Any]
 
 
+class Tolerance(Frame):
+    """When a mean counts as the published one: within ``absolute`` (on the metric's scale of 0 to 1), or within
+    ``spreads`` published standard deviations where that is more. It stands in the spec, so before any result.
+    """
+
+    absolute: Annotated[float, Field(ge=0, le=1)] = 0.03
+    spreads: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+
+
 class Table(Frame):
     """How the cells are shown.
 
     ``rows`` and ``columns`` are axes, outermost first: ``case`` and the grid's. ``published``: the id of a
-    table in ``reports/published.toml``. ``groups``: title -> labels that stand together under it.
-    ``average``: axes over which an average is added. ``extra``: further columns taken from the outcomes (a
-    metric or a cost by its name). ``compare``: the case that the others are compared with on the same images.
-    ``tolerance``: a difference from the published value up to this counts as reproduced.
+    table in ``reports/published.toml``, or several, of which the first that has a cell's value is compared with.
+    ``groups``: title -> labels that stand together under it. ``average``: axes over which an average is added.
+    ``extra``: further columns taken from the outcomes (a metric or a cost by its name). ``compare``: the case
+    that the others are compared with on the same images. ``tolerance``: which difference from the published
+    value counts as reproduced.
     """
 
     rows: Names = ()
     columns: Names = ()
-    published: str | None = None
+    published: Annotated[Names, BeforeValidator(_several)] = ()
     groups: dict[str, Names] = {}
     average: Names = ()
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
     compare: str | None = None
     metric: Literal["auroc", "aupr", "fpr95"] = "auroc"
     selection: Literal["last", "best_val", "best_test"] = "last"
-    tolerance: Annotated[float, Field(ge=0)] = 0.05
+    tolerance: Tolerance = Tolerance()
     footnotes: Names = ()
 
 

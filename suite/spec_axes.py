@@ -107,13 +107,16 @@ def check_groups(
 
 
 def check_published(checker: Checker, table: Any) -> None:
-    """The published table that a spec names is there."""
-    name = table.get("published") if isinstance(table, Mapping) else None
-    known = _published_ids() if isinstance(name, str) else ()
-    if isinstance(name, str) and name not in known:
-        choices = f"; there are {', '.join(known)}" if known else ""
-        hint = f"{choices}{did_you_mean(name, known)}"
-        checker.fault("table.published", f"no published table is called {shown(name)}{hint}")
+    """The published tables that a spec names are there, each named once."""
+    given = table.get("published") if isinstance(table, Mapping) else None
+    names = [name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
+    checker.repeated("table.published", names)
+    known = _published_ids() if names else ()
+    for name in names:
+        if name not in known:
+            choices = f"; there are {', '.join(known)}" if known else ""
+            hint = f"{choices}{did_you_mean(name, known)}"
+            checker.fault("table.published", f"no published table is called {shown(name)}{hint}")
 
 
 @cache

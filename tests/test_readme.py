@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,12 @@ def _commands(name: str) -> list[list[str]]:
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
 
+@cache
 def _sessions() -> dict[str, str]:
-    """The nox sessions and their docstrings, read without running the file."""
-    functions = [node for node in ast.parse(_read("noxfile.py")).body if isinstance(node, ast.FunctionDef)]
-    decorated = [
-        f for f in functions if any(ast.unparse(d).startswith("nox.session") for d in f.decorator_list)
-    ]
-    return {function.name: ast.get_docstring(function) or "" for function in decorated}
+    """The nox sessions and what each is for, as nox lists them."""
+    command = [sys.executable, "-m", "nox", "--list", "-f", str(ROOT / "noxfile.py")]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return dict(re.findall(r"^[*-] (\S+) -> (.+)$", listed, flags=re.MULTILINE))
 
 
 def _sessions_named(words: list[str]) -> list[str]:
@@ -50,8 +51,18 @@ def test_named_sessions_exist(document: str) -> None:
 
 
 def test_every_session_says_what_it_is_for() -> None:
-    assert {"quickstart", "table1", "tests", "lint", "types", "bench"} <= set(_sessions())
-    assert all(_sessions().values())
+    sessions = _sessions()
+    assert {"quickstart", "all", "tests", "lint", "types", "bench"} <= set(sessions)
+    assert all(sessions.values())
+
+
+def test_every_table_that_has_a_spec_has_a_session() -> None:
+    from suite.resources import names
+    from suite.spec import load_spec
+
+    tables = {one for name in names("specs") for one in load_spec(name).table.published[:1]}
+    sessions = {name for name in _sessions() if name.startswith("table")}
+    assert sessions == tables
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "noxfile.py"])

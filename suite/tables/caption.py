@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from suite import registry
 from suite.settings import fields_of
+from suite.tables import ranks
 from suite.tables.cells import AVERAGE, MARKS, METRICS, Entry
 from suite.tables.table import Table
+from suite.tables.text import FAR, SYMBOLS
+from suite.tables.verdict import FAR_SPREADS, tally, words
 
 if TYPE_CHECKING:
     from suite.outcome import Outcome
@@ -22,6 +25,7 @@ SELECTIONS: Mapping[str, str] = {
     "best_val": "the snapshot with the best AUROC on the validation split",
     "best_test": "an oracle: the snapshot with the best AUROC on the test images themselves, as in the paper",
 }
+DISTANT = "differs from the published value by more than two combined spreads"
 COMPUTE = (
     "network.stem",
     "network.width",
@@ -62,18 +66,32 @@ def finish(table: Table, plan: Plan) -> Table:
         _selection(table),
         _profile(table, entries),
         _changed(plan),
-        _published(entries),
+        _published(table, plan),
         *_limits(entries, outcomes),
         *_origin(outcomes),
     ]
     used = {mark for entry in table.entries for mark in entry.marks}
+    used |= {FAR for entry in table.entries if entry.far}
     return replace(
         table,
+        verdicts=tally(table.entries, plan.spec.table.tolerance, _departures(table, plan, entries, outcomes)),
         caption=tuple(sentence for sentence in sentences if sentence),
-        legend=tuple((mark, text) for mark, text in MARKS.items() if mark in used),
-        ranks=_ranks(entries),
+        legend=tuple((mark, text) for mark, text in {**MARKS, FAR: DISTANT}.items() if mark in used),
+        ranks=ranks.rank(entries, higher=METRICS[table.metric][1]),
         missing=_missing(entries),
     )
+
+
+def _departures(table: Table, plan: Plan, entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
+    """How what was computed differs from the protocol behind the published values."""
+    if _smaller(table, entries):
+        yield f"profile {table.profile} is reduced"
+    if changed := [name for name in plan.sets if name != "selection"]:
+        yield f"changed by --set: {', '.join(changed)}"
+    if "last" in table.selections:
+        yield "scored at the end of training, the paper's code at the best of many looks at the test set"
+    if names := _stand_ins(entries, outcomes):
+        yield f"stand-in data for {', '.join(names)}"
 
 
 def _spread(table: Table, plan: Plan) -> str:
@@ -97,6 +115,14 @@ def _selection(table: Table) -> str:
 
 def _profile(table: Table, entries: list[Entry]) -> str:
     """The profile, and each compute setting that differs from the paper's (given in brackets)."""
+    told = _smaller(table, entries)
+    if not told:
+        return f"Profile {table.profile}."
+    return f"Profile {table.profile}, NOT the paper's full computation (in brackets the paper's): {told}."
+
+
+def _smaller(table: Table, entries: list[Entry]) -> str:
+    """The compute settings that differ from the paper's, with the paper's; empty when none does."""
     axes = {*table.row_axes, *table.column_axes}
     smaller: dict[str, dict[tuple[Any, Any], None]] = {}
     for entry in entries:
@@ -105,13 +131,10 @@ def _profile(table: Table, entries: list[Entry]) -> str:
             value, usual = _shown(entry.cell.settings.get(name)), _shown(paper.get(name))
             if name not in axes and name in paper and value is not None and value != usual:
                 smaller.setdefault(name, {})[value, usual] = None
-    told = "; ".join(
+    return "; ".join(
         f"{name} " + ", ".join(f"{value} ({_or_all(usual)})" for value, usual in pairs)
         for name, pairs in smaller.items()
     )
-    if not told:
-        return f"Profile {table.profile}."
-    return f"Profile {table.profile}, NOT the paper's full computation (in brackets the paper's): {told}."
 
 
 def _changed(plan: Plan) -> str:
@@ -140,11 +163,25 @@ def _defaults(method: str, dataset: str) -> dict[str, Any]:
     return fields | {"data.size": data.size, "data.max_train": None}
 
 
-def _published(entries: list[Entry]) -> str:
-    sources = sorted({entry.source for entry in entries if entry.published is not None})
-    if not sources:
+def _published(table: Table, plan: Plan) -> str:
+    """Where the published values come from, and what is said of the difference to them."""
+    known = [entry for entry in table.entries if entry.published is not None]
+    if not known:
         return ""
-    return f"Beside each value: the published one ({', '.join(sources)}) and ours minus it."
+    sources = sorted({entry.source for entry in known})
+    further = sorted({source for entry in known for source, _ in entry.also})
+    third = f", then what the {', '.join(further)} says" if further else ""
+    marked = f"{FAR} if the difference exceeds {FAR_SPREADS:g} combined spreads, sqrt(ours² + theirs²)"
+    unknown = sum(entry.published is not None and entry.published.std is None for entry in known)
+    silent = f" ({unknown} without a published spread are never marked)" if unknown else ""
+    rule = words(plan.spec.table.tolerance)
+    symbols = (
+        f"{SYMBOLS['reproduced']} reproduced, {rule}; {SYMBOLS['above']} above; {SYMBOLS['below']} below"
+    )
+    return (
+        f"Beside each value: the published one ({', '.join(sources)}) and ours minus it{third}; "
+        f"{marked}{silent}; {symbols}."
+    )
 
 
 def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
@@ -152,10 +189,14 @@ def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
         yield "The seeds of a cell share one diffusion model, so its own variance is not in the spread."
     if any(entry.cell.settings.get("diffusion.data") == "all" for entry in entries):
         yield "The diffusion model saw every image of the set, test images included (diffusion.data = all)."
+    if names := _stand_ins(entries, outcomes):
+        yield f"STAND-IN DATA, generated and not medical images: {', '.join(names)}."
+
+
+def _stand_ins(entries: list[Entry], outcomes: list[Outcome]) -> list[str]:
+    """The data sets of the table that are generated."""
     names = {entry.cell.dataset for entry in entries if _is_stand_in(entry.cell.dataset)}
-    names |= {str(outcome.data.get("name")) for outcome in outcomes if outcome.data.get("stand_in")}
-    if names:
-        yield f"STAND-IN DATA, generated and not medical images: {', '.join(sorted(names))}."
+    return sorted(names | {str(one.data.get("name")) for one in outcomes if one.data.get("stand_in")})
 
 
 def _shares_diffusion(entry: Entry) -> bool:
@@ -201,26 +242,6 @@ def _revision(environment: Mapping[str, Any]) -> str:
 
 def _listed(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
-
-
-def _ranks(entries: list[Entry]) -> tuple[tuple[str, float], ...]:
-    """Average rank over the tasks, for those ranked in all of them; empty with one task or one contender."""
-    tasks = {entry.compared for entry in entries}
-    placed: dict[str, list[float]] = {}
-    for entry in entries:
-        if entry.rank is not None:
-            placed.setdefault(contender(entry), []).append(entry.rank)
-    full = {name: sum(ranks) / len(ranks) for name, ranks in placed.items() if len(ranks) == len(tasks)}
-    if len(tasks) < 2 or len(full) < 2:
-        return ()
-    return tuple(sorted(full.items(), key=lambda pair: pair[1]))
-
-
-def contender(entry: Entry) -> str:
-    """The cell's labels without the axes that name the task."""
-    return ", ".join(
-        t for axis, t in entry.cell.labels.items() if axis not in ("dataset", "data.normal_class")
-    )
 
 
 def _missing(entries: list[Entry]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -8,12 +8,13 @@ counts, and the cell is marked.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from suite.plan import Cell
 from suite.tables import published as literature
+from suite.tables import verdict as judgement
 from suite.tables.frame import Observation
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Entry:
     for.
 
     ``dataset`` and ``compared``: cells with equal ``compared`` are measured on the same task, so that one of
-    them may be called the best. ``difference``: ours minus the published mean.
+    them may be called the best. ``published`` stands in ``source``, further values of the cell in ``also``,
+    each with its source; ``reach``: the largest difference from the published mean that counts as reproduced.
     """
 
     cell: Cell
@@ -51,6 +53,8 @@ class Entry:
     marks: tuple[str, ...] = ()
     published: literature.Value | None = None
     source: str = ""
+    also: tuple[tuple[str, literature.Value], ...] = ()
+    reach: float = 0.0
     best: bool = False
     rank: float | None = None
 
@@ -73,9 +77,25 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
+        """Ours minus the published mean."""
         if self.mean is None or self.published is None or self.published.mean is None:
             return None
         return self.mean - self.published.mean
+
+    @property
+    def far(self) -> bool:
+        """Whether the difference exceeds two combined spreads; never for a cell that lacks seeds or a spread."""
+        theirs = self.published.std if self.published else None
+        return self.complete and judgement.is_far(self.difference, judgement.combined(self.std, theirs))
+
+    @property
+    def verdict(self) -> str | None:
+        """One of :data:`suite.tables.verdict.VERDICTS`; None where nothing was published. A cell that lacks
+        seeds is not judged yet.
+        """
+        if self.published is None or self.published.mean is None:
+            return None
+        return judgement.judge(self.difference if self.complete else None, self.reach)
 
 
 def selection_of(cell: Cell) -> str:
@@ -89,10 +109,6 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
     kept = _same_data(done)
     marks = [FAILED] * any(row.failed for row in rows) + [STALE] * any(row.stale for row in kept)
     marks += [MIXED] * (len(kept) < len(done) or _mixed(kept))
-    source = literature.table(plan.spec.table.published) if plan.spec.table.published else None
-    found = (
-        source.find(cell.method, cell.dataset, cell.settings) if source and source.metric == metric else None
-    )
     return Entry(
         cell=cell,
         seeds=tuple(run.seed for run in cell.runs),
@@ -105,9 +121,23 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
             selection_of(cell),
         ),
         marks=tuple(marks),
-        published=found,
-        source=source.source if source else "",
+        **_literature(plan, lambda table: table.find(cell.method, cell.dataset, cell.settings)),
     )
+
+
+def _literature(
+    plan: Plan, find: Callable[[literature.Published], literature.Value | None]
+) -> dict[str, Any]:
+    """The fields of an entry that tell what was published for it, from the tables that the spec names."""
+    shape = plan.spec.table
+    tables = [literature.table(name) for name in shape.published]
+    values = [(table.source, find(table)) for table in tables if table.metric == shape.metric]
+    known = [(source, value) for source, value in values if value is not None]
+    if not known:
+        return {}
+    (source, first), *others = known
+    reach = judgement.reach(shape.tolerance, first.std)
+    return {"published": first, "source": source, "also": tuple(others), "reach": reach}
 
 
 def _same_data(rows: list[Observation]) -> list[Observation]:
@@ -150,8 +180,6 @@ def _average(plan: Plan, labels: dict[str, str], members: list[Entry], axis: str
         for seed in seeds
         if all(seed in member.values for member in members)
     }
-    source = literature.table(plan.spec.table.published) if plan.spec.table.published else None
-    found = source.find_average(axis, first.cell.method, dataset, shared) if source else None
     return Entry(
         cell=Cell(labels | {axis: AVERAGE}, {}, first.cell.method, dataset, shared, ()),
         seeds=seeds,
@@ -159,8 +187,7 @@ def _average(plan: Plan, labels: dict[str, str], members: list[Entry], axis: str
         observations=(),
         compared=(AVERAGE, axis, dataset),
         marks=tuple(mark for mark in MARKS if any(mark in member.marks for member in members)),
-        published=found,
-        source=source.source if source else "",
+        **_literature(plan, lambda table: table.find_average(axis, first.cell.method, dataset, shared)),
     )
 
 

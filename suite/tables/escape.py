@@ -40,6 +40,8 @@ _LATEX = {
     "†": r"\ensuremath{^\dagger}",
     "‡": r"\ensuremath{^\ddagger}",
     "§": r"\textsuperscript{\S}",
+    "¶": r"\textsuperscript{\P}",
+    "≈": r"\ensuremath{\approx}",
     "·": r"\ensuremath{\cdot}",
     "–": "--",
     "—": "---",

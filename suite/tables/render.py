@@ -74,12 +74,11 @@ def latex(table: Table) -> str:
     """
     template = _environment("latex").get_template("table.tex.jinja")
     marked = "; ".join(f"{mark} {meaning}" for mark, meaning in table.legend)
-    ranks = ", ".join(f"{name} {text.rank(rank)}" for name, rank in table.ranks)
     notes = [f"{marked}."] * bool(marked)
     if table.paired:
         notes.append("Paired, with the 95 % bootstrap interval over the test images:")
         notes += [f"{text.sentence(pair, table.compare)}." for pair in table.paired]
-    notes += [f"Average rank over the tasks (complete cells only): {ranks}."] * bool(ranks)
+    notes += [sentence] if (sentence := text.ranking(table.ranks)) else []
     return template.render(
         table=table,
         heading=heading(table),
@@ -146,7 +145,7 @@ def _latex_body(table: Table) -> Iterable[_Line]:
         labels = ["" if same and number == 0 else label for number, label in enumerate(row.labels)]
         values = [Raw(_latex_cell(entry)) for entry in row.entries]
         yield _Line([*labels, *values, *map(text.extra, row.extra)], rule_above=new_group or outer)
-        beside = [text.beside(entry) for entry in row.entries]
+        beside = [text.beside(entry, symbols=True) for entry in row.entries]
         if any(beside):
             small = [Raw(rf"\footnotesize {escape.latex(one)}") if one else Raw("") for one in beside]
             yield _Line([*[""] * len(row.labels), *small, *[""] * len(row.extra)], space_below=True)
@@ -181,9 +180,11 @@ def terminal(table: Table) -> RenderableType:
             labels = [Text(escape.clean(label)) for label in row.labels]
             cells = [_terminal_cell(entry) for entry in row.entries]
             shown.add_row(*labels, *cells, *(Text(text.extra(value)) for value in row.extra))
-    below = [Text(escape.clean(" ".join(table.caption)), style="dim")]
+    below = [Text(escape.clean(table.verdicts.sentence))] if table.verdicts.total else []
+    below.append(Text(escape.clean(" ".join(table.caption)), style="dim"))
     below += [Text(escape.clean(f"{mark} {meaning}"), style="dim") for mark, meaning in table.legend]
     below += [Text(escape.clean(text.sentence(pair, table.compare)), style="dim") for pair in table.paired]
+    below += [Text(escape.clean(told), style="dim")] if (told := text.ranking(table.ranks)) else []
     below += [Text(escape.clean(note), style="dim") for note in table.footnotes]
     below += [
         Text(escape.clean(f"-- {reason}: {'; '.join(cells)}"), style="yellow")
@@ -197,7 +198,8 @@ def _terminal_cell(entry: Entry | None) -> Any:
 
     cell = Text(text.value(entry), style="bold" if entry is not None and entry.best else "")
     cell.append(text.marks(entry), style="red")
-    for line in filter(None, (text.published(entry), text.difference(entry))):
+    verdict = f"{text.difference(entry)} {text.verdict(entry)}".strip()
+    for line in filter(None, (text.published(entry), verdict, text.also(entry))):
         cell.append(f"\n{line}", style="not bold dim")
     return cell
 

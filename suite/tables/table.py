@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from suite.tables.cells import METRICS, Entry, averages, entry_of, ranked, selection_of
 from suite.tables.frame import collect
 from suite.tables.paired import Pair, pairs
+from suite.tables.ranks import Ranks
+from suite.tables.verdict import Tally
 
 if TYPE_CHECKING:
     from suite.plan import Assessment, Plan
@@ -51,9 +53,10 @@ class Table:
     column_groups: tuple[str, ...]
     extra: tuple[str, ...]
     rows: tuple[Row, ...]
+    verdicts: Tally = field(default_factory=Tally)
     caption: tuple[str, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    ranks: tuple[tuple[str, float], ...] = ()
+    ranks: Ranks = field(default_factory=Ranks)
     missing: tuple[tuple[str, tuple[str, ...]], ...] = ()
     footnotes: tuple[str, ...] = ()
     compare: str = ""

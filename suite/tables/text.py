@@ -6,9 +6,16 @@ from __future__ import annotations
 
 from suite.tables.cells import Entry
 from suite.tables.paired import Pair
+from suite.tables.published import Value
+from suite.tables.ranks import Ranks
+from suite.tables.verdict import ABOVE, BELOW, NOT_RUN, REPRODUCED
 
 ABSENT = "--"
 MINUS = "−"
+FAR = "¶"
+"""Behind a difference of more than two combined spreads."""
+SYMBOLS = {REPRODUCED: "≈", ABOVE: ">", BELOW: "<"}
+"""A verdict where there is no room for the word."""
 
 
 def value(entry: Entry | None) -> str:
@@ -24,22 +31,37 @@ def value(entry: Entry | None) -> str:
 
 def published(entry: Entry | None) -> str:
     """``paper 0.903±0.01``, with the digits that were printed; empty when nothing was."""
-    if entry is None or entry.published is None or entry.published.mean is None:
+    if entry is None or entry.published is None:
         return ""
-    spread = "" if entry.published.std is None else f"±{entry.published.std:.2f}"
-    return f"{source(entry)} {entry.published.mean:.3f}{spread}"
+    return _as_printed(entry.source, entry.published)
 
 
-def source(entry: Entry) -> str:
-    """A word for where the published value stands."""
-    return "README" if "README" in entry.source else entry.source
+def also(entry: Entry | None) -> str:
+    """What further sources say of the cell, ``README 0.919``; empty when none does."""
+    told = [_as_printed(source, value) for source, value in (entry.also if entry else ())]
+    return ", ".join(filter(None, told))
+
+
+def _as_printed(source: str, value: Value) -> str:
+    if value.mean is None:
+        return ""
+    name = "README" if "README" in source else source
+    return f"{name} {value.mean:.3f}" + ("" if value.std is None else f"±{value.std:.2f}")
 
 
 def difference(entry: Entry | None) -> str:
-    """Ours minus the published mean with its sign; empty without one of the two."""
+    """Ours minus the published mean with its sign, and a mark if it exceeds two combined spreads; empty without
+    one of the two.
+    """
     if entry is None or entry.difference is None:
         return ""
-    return signed(entry.difference)
+    return signed(entry.difference) + (FAR if entry.far else "")
+
+
+def verdict(entry: Entry | None) -> str:
+    """``reproduced``, ``above`` or ``below``; empty where that cannot be said."""
+    word = entry.verdict if entry else None
+    return "" if word is None or word == NOT_RUN else word
 
 
 def signed(number: float) -> str:
@@ -50,9 +72,14 @@ def signed(number: float) -> str:
     return f"{MINUS if number < 0 else '+'}{text}"
 
 
-def beside(entry: Entry | None) -> str:
-    """Published value and difference as they stand together: ``paper 0.903±0.01, −0.032``."""
-    return ", ".join(part for part in (published(entry), difference(entry)) if part)
+def beside(entry: Entry | None, *, symbols: bool = False) -> str:
+    """What stands beside a value: ``paper 0.944±0.01, −0.012: reproduced; README 0.919``. ``symbols``: for the
+    verdict, where there is little room.
+    """
+    told = ", ".join(part for part in (published(entry), difference(entry)) if part)
+    if word := verdict(entry):
+        told = f"{told} {SYMBOLS[word]}" if symbols else f"{told}: {word}"
+    return "; ".join(part for part in (told, also(entry)) if part)
 
 
 def marks(entry: Entry | None) -> str:
@@ -84,4 +111,26 @@ def per_seed(pair: Pair) -> str:
 def sentence(pair: Pair, reference: str) -> str:
     """A paired comparison in one line of plain text."""
     where = f" on {' / '.join(pair.place)}" if pair.place else ""
-    return f"{pair.label} against {reference}{where}: {interval(pair)}; seeds {per_seed(pair)}"
+    return (
+        f"{pair.label} against {reference}{where}: {interval(pair)}; seeds {per_seed(pair)}; {effect(pair)}"
+    )
+
+
+def effect(pair: Pair) -> str:
+    """The effect size of a comparison, ``Cliff's delta +0.78``."""
+    return f"Cliff's delta {delta(pair)}"
+
+
+def delta(pair: Pair) -> str:
+    """Cliff's delta with a sign and two digits."""
+    return f"{MINUS if pair.delta < 0 else '+'}{abs(pair.delta):.2f}" if pair.delta else "0.00"
+
+
+def ranking(ranks: Ranks) -> str:
+    """The average ranks and what they mean, in two sentences; empty when there is nothing to rank."""
+    told = ", ".join(f"{name} {rank(place)}" for name, place in ranks.average)
+    first = f"Average rank over {ranks.tasks} tasks (contenders complete on all): {told}. " if told else ""
+    if ranks.critical is None:
+        return f"{first}No critical difference: {ranks.why_not}." if ranks.why_not else first.strip()
+    together = "; ".join(", ".join(group) for group in ranks.groups) or "none"
+    return f"{first}Ranks further apart than {ranks.critical:.2f} differ (Nemenyi, 5 %); not told apart: {together}."

@@ -8,7 +8,7 @@ from fabric import BATCHES, outcome_of, plan_of
 
 from suite.store import Store
 from suite.tables import render, text
-from suite.tables.paired import Pair
+from suite.tables.paired import Pair, cliffs_delta
 from suite.tables.table import build
 
 COMPARED = BATCHES.replace("[table]\n", '[table]\ncompare = "CSI"\n', 1)
@@ -43,6 +43,12 @@ def test_differences_of_the_seeds_and_their_mean(tmp_path):
     assert pair.low <= pair.difference <= pair.high
 
 
+def test_cliffs_delta_counts_pairs_of_seeds():
+    assert cliffs_delta((0.9, 0.9, 0.9), (0.8, 0.8, 0.8)) == 1
+    assert cliffs_delta((0.7, 0.9), (0.8, 0.8)) == 0
+    assert cliffs_delta((0.8, 0.9), (0.8, 0.85)) == -cliffs_delta((0.8, 0.85), (0.8, 0.9)) == 0.25
+
+
 def test_incomplete_cells_and_other_images_are_not_compared(tmp_path):
     plan = plan_of(tmp_path, COMPARED)
     store = store_with(tmp_path, plan, DIA=[PERFECT] * 3, CSI=[PERFECT] * 2, CSI_1=[PERFECT] * 3)
@@ -70,7 +76,7 @@ def test_every_format_shows_them(tmp_path):
 
 
 def test_the_sentence_reads_on_its_own():
-    pair = Pair("DIA", ("breast_mnist",), 0.0312, -0.012, 0.07, (0.05, 0.0124, 0.0312), 156)
+    pair = Pair("DIA", ("breast_mnist",), 0.0312, -0.012, 0.07, (0.05, 0.0124, 0.0312), 156, 7 / 9)
     assert text.sentence(pair, "CSI") == (
-        "DIA against CSI on breast_mnist: +0.031 [−0.012, +0.070]; seeds +0.050, +0.012, +0.031"
+        "DIA against CSI on breast_mnist: +0.031 [−0.012, +0.070]; seeds +0.050, +0.012, +0.031; Cliff's delta +0.78"
     )

@@ -72,9 +72,9 @@ def test_markdown_cells(tmp_path: Path) -> None:
     assert rule == ["---", "---:", "---:", "---:"]
     assert pneumonia[0] == r"pneumonia\_mnist"
     assert pneumonia[1:] == [
-        "0.833±0.015‡ (paper 0.834, −0.001)",
+        "0.833±0.015‡ (paper 0.834, −0.001: reproduced)",
         "-- (paper 0.838)",
-        "**0.920±0.026** (paper 0.903, +0.017)",
+        "**0.920±0.026** (paper 0.903, +0.017: reproduced)",
     ]
     assert breast[1:] == [
         "0.55±0.07 (2/3) (paper 0.546, +0.004)",
@@ -141,7 +141,7 @@ def test_latex_cells(tmp_path: Path) -> None:
     assert {len(row) for row in rows} == {4}
     assert rows[0] == ["data set", "CSI", "CSI-1.5", "DIA"]
     assert rows[1][3] == r"\textbf{0.920\ensuremath{\pm}0.026}"
-    assert rows[2][3] == r"\footnotesize paper 0.903, +0.017"
+    assert rows[2][3] == r"\footnotesize paper 0.903, +0.017 \ensuremath{\approx}"
     assert rows[3][2] == r"--\ensuremath{^\dagger}"
     assert balanced(text)
 

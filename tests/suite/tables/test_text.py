@@ -13,7 +13,10 @@ from suite.tables.published import Value
 def entry(*values: float, seeds: int = 3, published: tuple[float, float | None] | None = None) -> Entry:
     cell = Cell({}, {}, "dia", "phantom", {}, ())
     told = Value({}, *published, {}) if published else None
-    return Entry(cell, tuple(range(seeds)), dict(enumerate(values)), (), (), published=told, source="paper")
+    values_by_seed = dict(enumerate(values))
+    return Entry(
+        cell, tuple(range(seeds)), values_by_seed, (), (), published=told, source="paper", reach=0.03
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_spread_is_the_sample_standard_deviation() -> None:
 @pytest.mark.parametrize(
     ("made", "shown"),
     [
-        (entry(0.871, 0.871, 0.871, published=(0.903, 0.01)), "paper 0.903±0.01, −0.032"),
+        (entry(0.871, 0.871, 0.871, published=(0.903, 0.01)), "paper 0.903±0.01, −0.032¶: below"),
         (entry(0.871, published=(0.851, None)), "paper 0.851, +0.020"),
         (entry(0.851, published=(0.851, 0.0)), "paper 0.851±0.00, 0.000"),
         (entry(published=(0.903, 0.01)), "paper 0.903±0.01"),
