@@ -293,6 +293,9 @@ def report(
             show_default="where the licence lets anybody redistribute",
         ),
     ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="The published numbers against each other; needs no results.")
+    ] = False,
 ) -> None:
     """Print tables and write them, from what is done so far; index.html is all of them on one page.
 
@@ -301,6 +304,10 @@ def report(
     from suite.verbs import look
 
     ask = _ask(specs, store, data_root, profile, sets, only, seeds)
+    if audit:
+        from suite.verbs import audit as verb
+
+        _end(verb.audit(ask, out))
     _end(look.report(ask, out, _listed(formats), thumbnails=thumbnails))
 
 

@@ -44,7 +44,7 @@ def markdown(table: Table) -> str:
         for row in rows:
             cells = (_markdown_cell(entry) for entry in row.entries)
             body.append([*row.labels, *cells, *map(text.extra, row.extra)])
-    template = _environment("markdown").get_template("table.md.jinja")
+    template = environment("markdown").get_template("table.md.jinja")
     return template.render(table=table, heading=heading(table), header=header, body=body, text=text)
 
 
@@ -72,7 +72,7 @@ def latex(table: Table) -> str:
     r"""A ``table`` environment to be read by ``\input``; a small second line under each row holds the
     published values.
     """
-    template = _environment("latex").get_template("table.tex.jinja")
+    template = environment("latex").get_template("table.tex.jinja")
     marked = "; ".join(f"{mark} {meaning}" for mark, meaning in table.legend)
     notes = [f"{marked}."] * bool(marked)
     if table.paired:
@@ -225,7 +225,7 @@ def _named(axis: str, label: str) -> str:
 
 
 @cache
-def _environment(kind: str) -> jinja2.Environment:
+def environment(kind: str) -> jinja2.Environment:
     """Templates whose values are escaped on writing; LaTeX templates use other delimiters, braces being its
     own.
     """

@@ -33,20 +33,24 @@ def published(entry: Entry | None) -> str:
     """``paper 0.903±0.01``, with the digits that were printed; empty when nothing was."""
     if entry is None or entry.published is None:
         return ""
-    return _as_printed(entry.source, entry.published)
+    return _sourced(entry.source, entry.published)
 
 
 def also(entry: Entry | None) -> str:
     """What further sources say of the cell, ``README 0.919``; empty when none does."""
-    told = [_as_printed(source, value) for source, value in (entry.also if entry else ())]
+    told = [_sourced(source, value) for source, value in (entry.also if entry else ())]
     return ", ".join(filter(None, told))
 
 
-def _as_printed(source: str, value: Value) -> str:
+def _sourced(source: str, value: Value) -> str:
     if value.mean is None:
         return ""
-    name = "README" if "README" in source else source
-    return f"{name} {value.mean:.3f}" + ("" if value.std is None else f"±{value.std:.2f}")
+    return f"{'README' if 'README' in source else source} {as_printed(value.mean, value.std)}"
+
+
+def as_printed(mean: float, std: float | None) -> str:
+    """A published number with the paper's digits, ``0.903±0.01``."""
+    return f"{mean:.3f}" + ("" if std is None else f"±{std:.2f}")
 
 
 def difference(entry: Entry | None) -> str:
