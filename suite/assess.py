@@ -190,6 +190,6 @@ class _DataAtHand:
         info = registry.dataset(name)
         settings = DataSettings.parse(nest(flat))
         assert isinstance(settings, DataSettings)
-        if pack.find(info, settings, *self._roots) is None and not pack.fetchable(info):
+        if pack.find(info, settings, *self._roots) is None and not pack.automatic(info):
             return pack.missing(info), ""
         return "", pack.known_digest(info, settings, *self._roots) or ""

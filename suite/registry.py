@@ -85,9 +85,11 @@ class DataInfo:
 
     ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can
     be packed at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands
-    in the keys. ``validation`` tells whether the set has a validation split of its own. ``channels`` 0: as
-    the images turn out. ``origin`` is where a ``folder:PATH`` lies on this machine: provenance, never in a
-    key.
+    in the keys. ``validation`` tells whether the set has a validation split of its own, ``split_rule`` how it is
+    split. ``counts`` are the published numbers of normal and anomalous images by split, ``published`` those of
+    images by class. ``channels`` 0: as the images turn out. ``obtain`` says how to get it; ``files`` are the
+    names under which the data root may hold it. ``origin`` is where a ``folder:PATH`` lies on this machine:
+    provenance, never in a key.
     """
 
     name: str
@@ -108,6 +110,9 @@ class DataInfo:
     stand_in: bool = False
     origin: str = ""
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
+    split_rule: str = ""
+    files: tuple[str, ...] = ()
 
     def pack(self) -> Callable[..., Any]:
         """Import the packing function."""

@@ -1,30 +1,36 @@
 """Building a pack: read the source, check what came, find its faults, split and sort it, write it, move it
 into place.
+
+The work is done in a folder beside the pack's place, claimed by the process that does it; others wait for the
+pack instead of making it too. Whoever is killed leaves the images that it has decoded there, and the next one
+goes on with them; whoever fails leaves nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.data import hashing, split
+from suite import claims, files
+from suite.data import hashing, progress, split
 from suite.data.errors import DataFault
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
 FORMAT = 2
-_ABANDONED = 24 * 3600.0
-_CHUNK = 64 * 2**20
+RESUMED = "decoded"
+"""What lies under this name in the scratch folder outlives a killed process (see :mod:`suite.data.decode`)."""
+_ABANDONED = 7 * 24 * 3600.0
+_CHUNK = 32 * 2**20
 
 
 def beside(info: DataInfo, name: str) -> Any:
@@ -32,44 +38,79 @@ def beside(info: DataInfo, name: str) -> Any:
     return getattr(importlib.import_module(info.source.partition(":")[0]), name, None)
 
 
-def build(info: DataInfo, identity: Mapping[str, Any], root: Path, folder: Path) -> None:
-    """Make the pack at ``folder``, complete or not at all. DataMissing and DataFault say what stands in
-    the way.
+def build(
+    info: DataInfo, identity: Mapping[str, Any], root: Path, folder: Path, *, replace: bool = False
+) -> None:
+    """Make the pack at ``folder``, complete or not at all, unless it is there or comes to be there meanwhile;
+    with ``replace`` in any case. DataMissing and DataFault say what stands in the way.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
+    sweep(folder.parent)
+    work = folder.with_name(f"{folder.name}.part")
+    held = _claim(work, folder, replace)
+    if held is None:
+        return
     try:
-        scratch = part / "scratch"
-        scratch.mkdir()
-        contents = info.pack()(info, identity["size"], root, scratch)
-        _check(info, contents)
-        manifest = _write(info, identity, contents, part)
-        del contents
-        shutil.rmtree(scratch)
-        _json(part / "manifest.json", manifest)
-        _json(part / "done.json", {name: manifest[name] for name in ("name", "digest", "counts")})
-        part.chmod(0o755)
-        try:
-            os.replace(part, folder)
-        except OSError as error:
-            # Another process was faster, and its pack is as good as this one; or something else has the name.
-            if not (folder / "manifest.json").is_file():
-                raise DataFault(
-                    f"the pack of {info.name} cannot take its place ({error}): delete {folder}"
-                ) from error
+        with held:
+            try:
+                if replace or not _complete(folder):
+                    _make(info, identity, root, work, folder)
+            except Exception:
+                _empty(work)
+                raise
+            _empty(work)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # not empty: the process was interrupted, and the next one goes on
+            work.rmdir()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left behind a day or longer ago."""
-    for part in folder.parent.glob(f"{folder.name}.*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > _ABANDONED:
+def _complete(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()
+
+
+def _claim(work: Path, folder: Path, replace: bool) -> claims.Claim | None:
+    """The claim on the work, when it is free; None when another process has made the pack meanwhile."""
+    while True:
+        with suppress(FileNotFoundError):  # the folder's last owner removed it between two of our steps
+            return claims.wait(work, lambda: not replace and _complete(folder), lambda: False, kind="data")
+
+
+def _make(info: DataInfo, identity: Mapping[str, Any], root: Path, work: Path, folder: Path) -> None:
+    scratch, made = work / "scratch", work / "pack"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    scratch.mkdir(exist_ok=True)
+    for left in scratch.iterdir():
+        if left.name != RESUMED:
+            files.remove(left)
+    contents = info.pack()(info, identity["size"], root, scratch)
+    _check(info, contents)
+    manifest = _write(info, identity, contents, made)
+    files.write_json(made / "manifest.json", manifest)
+    files.write_json(made / "done.json", {name: manifest[name] for name in ("name", "digest", "counts")})
+    if _complete(folder):
+        files.remove(folder)
+    try:
+        os.replace(made, folder)
+    except OSError as error:
+        raise DataFault(
+            f"the pack of {info.name} cannot take its place ({error}): delete {folder}"
+        ) from error
+
+
+def _empty(work: Path) -> None:
+    """Remove everything but the claim."""
+    for name in ("scratch", "pack"):
+        shutil.rmtree(work / name, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Remove what killed processes left a week or longer ago and nobody went on with."""
+    for part in parent.glob("*.part"):
+        owner = claims.owner(part)
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED and not (owner and owner.alive):
                 shutil.rmtree(part, ignore_errors=True)
-        except OSError:
-            continue
 
 
 def _check(info: DataInfo, contents: Contents) -> None:
@@ -90,7 +131,8 @@ def _check(info: DataInfo, contents: Contents) -> None:
 
 
 def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part: Path) -> dict[str, Any]:
-    hashes = hashing.pixel_hashes(contents.images)
+    images: Any = contents.images
+    hashes = hashing.pixel_hashes(images)
     groups = hashing.groups(hashes)
     classes = contents.classes.astype(np.int64)
     splits = split.fill(
@@ -98,7 +140,7 @@ def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part
     )
     rank = np.searchsorted(np.array(sorted(SPLITS)), splits)
     order = np.lexsort((contents.ids, classes, groups, rank))
-    _save_images(part / "images.npy", contents.images, order)
+    _save_images(part / "images.npy", images, order)
     arrays = {"classes": classes, "splits": splits, "ids": contents.ids, "hashes": hashes, **contents.extras}
     arrays["dealt"] = contents.splits == ""
     for name, array in arrays.items():
@@ -121,7 +163,8 @@ def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part
         },
         "classes": {str(c): int(n) for c, n in zip(*np.unique(classes, return_counts=True), strict=True)},
         "class_names": list(contents.class_names or info.class_names),
-        "notes": [*contents.notes, *found],
+        "notes": [*contents.notes, *_uncounted(info, classes), *found],
+        "origin": dict(contents.origin),
         "licence": info.licence,
         "citation": info.citation,
         "url": info.url,
@@ -129,18 +172,25 @@ def _write(info: DataInfo, identity: Mapping[str, Any], contents: Contents, part
     }
 
 
-def _save_images(path: Path, images: NDArray[np.uint8], order: NDArray[np.int64]) -> None:
+def _uncounted(info: DataInfo, classes: NDArray[np.int64]) -> list[str]:
+    """A line for each class that has not as many images as were published."""
+    found = {name: int((classes == at).sum()) for at, name in enumerate(info.class_names)}
+    return [
+        f"{name}: {found[name]} images where {count} are published"
+        for name, count in info.published.items()
+        if found[name] != count
+    ]
+
+
+def _save_images(path: Path, images: Any, order: NDArray[np.int64]) -> None:
     """The images in their order, through a bounded piece of memory at a time."""
-    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=images.shape)
-    step = max(1, _CHUNK // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(order), step):
-        target[start : start + step] = images[order[start : start + step]]
-    target.flush()
-
-
-def _json(path: Path, content: Mapping[str, Any]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+    shape = tuple(images.shape)
+    step = max(1, _CHUNK // max(1, int(np.prod(shape[1:]))))
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(order), step):
+            file.write(np.ascontiguousarray(images[order[start : start + step]]).data)
+            progress.report("writing", min(start + step, len(order)), len(order))
         file.flush()
         os.fsync(file.fileno())

@@ -1,7 +1,8 @@
 """Which data sets there are, as facts that cost nothing to import (supplement A.2 for the paper's six).
 
-Besides the shipped ones, any 2D set of MedMNIST goes by its name (``derma_mnist``), and people's own images
-by ``folder:PATH``. Neither numpy nor torch is imported here.
+The facts of most sets stand in modules of their own, those of MedMNIST and the phantom here. Besides the
+shipped ones, any 2D set of MedMNIST goes by its name (``derma_mnist``), and people's own images by
+``folder:PATH``. Neither numpy nor torch is imported here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from suite.data.errors import DataMissing
+from suite.data import aptos, cifar, digits, kvasir, oct, sars
 from suite.registry import DataInfo
 
 FOLDER = "folder:"
@@ -60,21 +61,12 @@ def _medmnist(stem: str, **facts: Any) -> DataInfo:
         source="suite.data.medmnist:pack",
         size=28,
         validation=True,
+        split_rule="as published",
         licence="CC BY-NC 4.0" if stem == "derma" else "CC BY 4.0",
         citation=_MEDMNIST_CITATION,
         url=_MEDMNIST_URL,
         **facts,
     )
-
-
-def not_built_in(info: DataInfo, *ignored: Any) -> NoReturn:
-    """The packing function of the sets that can be planned but not yet read."""
-    raise DataMissing(f"{info.name} is not built in yet: {info.obtain}")
-
-
-def _planned(name: str, folder: str, **facts: Any) -> DataInfo:
-    obtain = f"get it from {facts['url']} and use folder:{folder} (normal/ and anomalous/ inside) instead"
-    return DataInfo(name=name, source="suite.data.catalogue:not_built_in", size=224, obtain=obtain, **facts)
 
 
 _PHANTOM: dict[str, Any] = {
@@ -104,55 +96,13 @@ _ALL = (
         counts={"train": (399, 147), "val": (57, 21), "test": (114, 42)},
         faults=("one image stands in train as malignant and in test as benign",),
     ),
-    _planned(
-        "sars_cov_2",
-        "PATH",
-        title="SARS-COV-2 CT",
-        channels=1,
-        normal_classes=(1,),
-        class_names=("COVID", "non-COVID"),
-        licence="CC BY-NC-SA 4.0",
-        citation="Soares et al., medRxiv 2020.04.24.20078584",
-        url="https://www.kaggle.com/datasets/plameneduardo/sarscov2-ctscan-dataset",
-        faults=(
-            "two pairs of equal images inside COVID; no patient ids, so a random split may divide a patient",
-        ),
-    ),
-    _planned(
-        "kvasir_polyp",
-        "PATH",
-        title="Kvasir-polyp",
-        channels=3,
-        normal_classes=(0, 1, 2, 3, 4, 5, 7),
-        class_names=(
-            *("dyed-lifted-polyps", "dyed-resection-margins", "esophagitis", "normal-cecum"),
-            *("normal-pylorus", "normal-z-line", "polyps", "ulcerative-colitis"),
-        ),
-        licence="free for research and education",
-        citation="Pogorelov et al., MMSys 2017",
-        url="https://datasets.simula.no/kvasir",
-    ),
-    _planned(
-        "retinal_oct",
-        "PATH",
-        title="Retinal OCT",
-        channels=1,
-        normal_classes=(3,),
-        class_names=("CNV", "DME", "DRUSEN", "NORMAL"),
-        licence="CC BY 4.0",
-        citation="Kermany et al., Cell 172 (2018)",
-        url="https://data.mendeley.com/datasets/rscbjbr9sj",
-    ),
-    _planned(
-        "aptos_2019",
-        "PATH",
-        title="APTOS 2019",
-        channels=3,
-        class_names=("no retinopathy", "mild", "moderate", "severe", "proliferative"),
-        licence="Kaggle competition rules",
-        citation="APTOS 2019 Blindness Detection, Kaggle",
-        url="https://www.kaggle.com/competitions/aptos2019-blindness-detection",
-    ),
+    sars.INFO,
+    kvasir.INFO,
+    oct.INFO,
+    aptos.INFO,
+    cifar.CIFAR10,
+    cifar.CIFAR100,
+    digits.INFO,
     DataInfo(
         name="phantom",
         title="Phantom (fine)",
@@ -168,6 +118,11 @@ _ALL = (
 )
 
 SHIPPED: dict[str, DataInfo] = {info.name: info for info in _ALL}
+
+
+def every() -> tuple[DataInfo, ...]:
+    """All sets that have a name: the shipped ones and the rest of MedMNIST."""
+    return (*SHIPPED.values(), *(info for stem in _MEDMNIST if (info := resolve(f"{stem}_mnist"))))
 
 
 def resolve(name: str) -> DataInfo | None:

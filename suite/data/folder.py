@@ -22,8 +22,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from suite.data.decode import SUFFIXES, decode_all
+from suite.data.archive import Files, visible
+from suite.data.decode import decode_all
 from suite.data.errors import DataFault, DataMissing
+from suite.data.layout import SUFFIXES, is_image
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
@@ -55,7 +57,7 @@ def find(info: DataInfo, size: int, data_root: Path) -> Path | None:
 def listing(info: DataInfo, data_root: Path) -> str:
     """A hash of names, sizes and times of the files, so that a changed folder is packed anew. Reads no image."""
     origin = Path(info.origin)
-    paths = sorted(_files(origin))
+    paths = sorted(visible(origin))
     if origin.is_file():
         try:
             paths = [origin, *(origin.parent / row["id"] for _, row in _rows(origin))]
@@ -82,10 +84,11 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
         raise DataMissing(f"{info.name} is not at hand: there is no {origin}")
     images = list(_images(origin))
     names = _class_names(images, origin)
-    pixels = decode_all([i.path for i in images], [i.id for i in images], size, scratch, info.name)
+    source = Files(origin, {i.id: i.path for i in images})
+    decoded = decode_all(source, {i.id: i.id for i in images}, size, scratch, info.name)
     number = {name: index for index, name in enumerate(names)}
     return Contents(
-        images=pixels,
+        images=decoded.images,
         classes=np.array([number[i.label] for i in images], np.int64),
         splits=np.array([i.split for i in images], "<U5"),
         ids=np.array([i.id for i in images]),
@@ -107,16 +110,9 @@ def _images(origin: Path) -> Iterator[Image]:
     raise DataFault(f"{origin} ({inside or 'empty'}) has none of the known layouts: {LAYOUTS}")
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All visible files below a folder."""
-    for here, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        yield from (Path(here, f) for f in sorted(files) if not f.startswith("."))
-
-
 def _below(root: Path, folder: Path, label: str, split: str = "") -> list[Image]:
     """The images below a folder; DataFault if there is none."""
-    found = [p for p in _files(folder) if p.suffix.lower() in SUFFIXES]
+    found = [p for p in visible(folder) if is_image(p.name)]
     if not found:
         raise DataFault(f"{folder} has no image ({', '.join(sorted(SUFFIXES))})")
     return [Image(p, p.relative_to(root).as_posix(), label, split) for p in found]

@@ -1,5 +1,5 @@
-"""The 2D sets of MedMNIST v2 at any size, read by medmnist's own class from files at hand or downloaded by
-it.
+"""The 2D sets of MedMNIST v2 at any size, read by medmnist's own class from files at hand or downloaded from
+where it says.
 
 medmnist serves 28, 64, 128 and 224 px. Another size is made from the next larger one (above 224 px from 224),
 always the same one whatever files are at hand, so that a size names pixels. Splits are the set's own.
@@ -9,8 +9,6 @@ ChestMNIST has 14 labels an image; here class 0 is no finding and class 1 any. F
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,11 +16,14 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.data import fetch as download
 from suite.data.errors import DataFault, DataMissing
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
 SERVED = (28, 64, 128, 224)
+AUTOMATIC = True
+"""The files are small: a run downloads what it needs."""
 
 DIGESTS: dict[tuple[str, int], str] = {
     ("pneumonia_mnist", 28): "5fde7a01a239be10e7c8cf1f738c52a04e749c2ec8703242fe264b517d9dde47",
@@ -54,29 +55,17 @@ def find(info: DataInfo, size: int, data_root: Path) -> Path | None:
 
 
 def fetch(info: DataInfo, size: int, data_root: Path) -> Path:
-    """Download the file through medmnist, which checks its MD5, into ``data_root/medmnist``. DataMissing
-    if it fails.
-    """
+    """Download the file that medmnist names, with the MD5 that it gives, into ``data_root/medmnist``."""
     name = _file_name(info, size)
     target = data_root / "medmnist" / name
     facts = _medmnist().INFO[_flag(info)]
     suffix = "" if served(size) == SERVED[0] else f"_{served(size)}"
-    by_hand = f"download {facts[f'url{suffix}']} as {target}, or give --data-root a folder that has {name}"
+    address = facts[f"url{suffix}"]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=".part", dir=target.parent))
-    except OSError as error:
-        raise DataMissing(
-            f"{info.name} is not at hand and cannot be put there ({error}): {by_hand}"
-        ) from error
-    try:
-        _dataset(info, "test", part, served(size), download=True)
-        (part / name).replace(target)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataMissing(f"{info.name} is not at hand and the download failed: {by_hand}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return target
+        return download.download(info.name, address, target, kind="zip", md5=facts[f"MD5{suffix}"])
+    except DataMissing as missing:
+        by_hand = f"download it as {target}, or give --data-root a folder that has {name}"
+        raise DataMissing(f"{missing}: {by_hand}") from missing
 
 
 def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
@@ -87,7 +76,7 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
     images, classes, splits, ids = [], [], [], []
     for split in SPLITS:
         try:
-            loaded = _dataset(info, split, file.parent, served(size), download=False)
+            loaded = _dataset(info, split, file.parent, served(size))
             pixels, labels = np.asarray(loaded.imgs), np.asarray(loaded.labels)
         except (BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
             raise DataFault(
@@ -112,10 +101,10 @@ def _medmnist() -> Any:
     return medmnist
 
 
-def _dataset(info: DataInfo, split: str, root: Path, size: int, *, download: bool) -> Any:
+def _dataset(info: DataInfo, split: str, root: Path, size: int) -> Any:
     package = _medmnist()
     kind = getattr(package, package.INFO[_flag(info)]["python_class"])
-    return kind(split=split, root=str(root), size=size, download=download)
+    return kind(split=split, root=str(root), size=size, download=False)
 
 
 def _channels_first(pixels: NDArray[Any], info: DataInfo, file: Path, size: int) -> NDArray[np.uint8]:

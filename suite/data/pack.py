@@ -115,21 +115,31 @@ def find(
         folder = _folder(_identity(info, settings, root), store_root)
         if (folder / "manifest.json").is_file():
             return folder
-        if info.source == "suite.data.catalogue:not_built_in":
-            return None
         look = beside(info, "find")
         return look(info, settings.size or info.size, root) if look else folder
     except (ImportError, OSError, DataMissing, DataFault):
         return None
 
 
-def fetchable(info: DataInfo) -> bool:
-    """Whether :func:`load` would download the set if it is not at hand."""
-    return beside(info, "fetch") is not None
+def automatic(info: DataInfo) -> bool:
+    """Whether :func:`load` downloads the set when it is not at hand."""
+    return bool(beside(info, "AUTOMATIC"))
+
+
+def command(info: DataInfo) -> str:
+    """The command that gets a set, or the empty string when none does."""
+    if beside(info, "fetch"):
+        return f"suite data fetch {info.name}"
+    return f"suite data add {info.name} PATH" if beside(info, "examine") else ""
 
 
 def missing(info: DataInfo) -> str:
     """One line for a set that :func:`find` does not find: what is missing and how to get it."""
+    how = command(info)
+    if how.startswith("suite data fetch"):
+        return f"{info.name} is not at hand: {how}"
+    if how:
+        return f"{info.name} is not at hand: {info.obtain} from {info.url}, then {how}"
     return f"{info.name} is not at hand: {info.obtain}" if info.obtain else f"{info.name} is not at hand"
 
 
@@ -192,8 +202,9 @@ __all__ = [
     "DataFault",
     "DataMissing",
     "Pack",
+    "automatic",
+    "command",
     "digest",
-    "fetchable",
     "find",
     "known_digest",
     "load",

@@ -1,9 +1,13 @@
 """What the module of a data set hands over to be packed, and where files at hand are looked for.
 
 A data set's ``source`` is a function ``pack(info, size, data_root, scratch) -> Contents``; beside it, in the
-same module, may stand ``find(info, size, data_root) -> Path | None`` (are the files at hand? cheap, no
-reading; without it the set counts as embedded) and ``fetch(info, size, data_root) -> Path`` (download them,
-checked by digest).
+same module, may stand:
+
+``find(info, size, data_root) -> Path | None``: are the files at hand? Cheap, no reading; without it the set
+counts as embedded. ``fetch(info, size, data_root) -> Path``: download them, checked; with ``AUTOMATIC = True``
+beside it a run does so by itself. ``examine(info, path) -> str``: for ``suite data add``: DataFault unless the
+archive or folder at ``path`` is the set, else a digest of what it lists. ``DIGESTS``: content digests by name
+and size, where they are known.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.data.imagefile import ImageFile
+
 SPLITS = ("train", "val", "test")
 
 
@@ -24,14 +30,15 @@ SPLITS = ("train", "val", "test")
 class Contents:
     """A data set before packing, in any order: packing sorts it so that the source's order leaves no trace.
 
-    ``images``: uint8, N x C x H x W, C 1 or 3; it may be a memory map in ``scratch``, a folder that goes away
-    afterwards. ``classes``: N integers, the labels of the source. ``splits``: N of ``train``, ``val``,
-    ``test``, or empty where the source has none: such images are split 7:3 by ``unsplit``: ``normals`` splits
-    the normal ones and puts all others into the test set, ``classes`` splits every class. ``extras``: further
-    arrays of length N to be kept.
+    ``images``: uint8, N x C x H x W, C 1 or 3; an array or an :class:`~suite.data.imagefile.ImageFile`, which
+    may lie in ``scratch``, a folder that goes away afterwards. ``classes``: N integers, the labels of the
+    source. ``splits``: N of ``train``, ``val``, ``test``, or empty where the source has none: such images are
+    split 7:3 by ``unsplit``: ``normals`` splits the normal ones and puts all others into the test set,
+    ``classes`` splits every class. ``extras``: further arrays of length N to be kept. ``origin``: plain JSON
+    that the manifest keeps: what was read.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | ImageFile
     classes: NDArray[np.int64]
     splits: NDArray[np.str_]
     ids: NDArray[np.str_]
@@ -39,6 +46,7 @@ class Contents:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def default_data_root() -> Path:

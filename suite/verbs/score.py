@@ -58,13 +58,16 @@ def _scored(
 ) -> tuple[list[str], str]:
     from suite import stages
     from suite.attempt import build, pack_of
-    from suite.data import decode, select
+    from suite.data import select
+    from suite.data.archive import Files
+    from suite.data.decode import decode_all
+    from suite.data.layout import SUFFIXES, is_image
     from suite.recorder import Recorder
     from suite.stages import Artefacts, Bench
 
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in decode.SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if is_image(path.name))
     if not paths:
-        raise DataFault(f"{folder}: holds no image ({', '.join(sorted(decode.SUFFIXES))})")
+        raise DataFault(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
     ids = [path.relative_to(folder).as_posix() for path in paths]
     store = Store(ask.store)
     conditions = Conditions(device=device, threads=threads, data_root=ask.data_root)
@@ -72,8 +75,12 @@ def _scored(
     training = select.training(pack, run.train["data"], run.seed)
     with tempfile.TemporaryDirectory(prefix="suite-score-") as name:
         scratch = Path(name)
-        images = decode.decode_all(paths, ids, int(run.train["data"]["size"]), scratch, str(folder))
-        channels = pack.images.shape[1]
+        size, channels = int(run.train["data"]["size"]), pack.images.shape[1]
+        source = Files(folder, dict(zip(ids, paths, strict=True)))
+        decoded = decode_all(
+            source, {name: name for name in ids}, size, scratch, str(folder), channels=pack.info.channels
+        )
+        images = decoded.images.mapped()
         if images.shape[1] != channels:
             if channels == 1:
                 raise DataFault(f"{folder}: holds coloured images, but {run.dataset} is gray")

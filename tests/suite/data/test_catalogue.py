@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from suite.data import catalogue
-from suite.data.errors import DataMissing
+from suite.data import pack as packs
 from suite.data.identity import DataSettings, data_identity
 from suite.data.medmnist import served
-from suite.registry import UnknownNameError, dataset
+from suite.registry import DataInfo, UnknownNameError, dataset
 
 
 def test_importing_the_catalogue_loads_no_array_library() -> None:
@@ -61,11 +61,50 @@ def test_a_size_is_made_from_the_next_larger_file_whatever_is_at_hand() -> None:
     ]
 
 
-def test_sets_that_come_later_say_what_to_do_instead() -> None:
-    info = dataset("kvasir_polyp")
-    assert data_identity(info, DataSettings())["size"] == 224
-    with pytest.raises(DataMissing, match="folder:PATH"):
-        info.pack()(info, 224, Path(), Path())
+@pytest.mark.parametrize("info", catalogue.every(), ids=lambda info: info.name)
+def test_every_set_states_its_facts(info: DataInfo) -> None:
+    """Licence, citation, split rule, classes and, where they are published, counts that agree with each other."""
+    assert info.licence
+    assert info.title
+    assert dataset(info.name) is info or dataset(info.name) == info
+    assert set(info.normal_classes) < set(range(len(info.class_names)))
+    assert data_identity(info, DataSettings())["size"] == info.size
+    if info.stand_in:
+        return
+    assert info.citation
+    assert info.url.startswith("https://")
+    assert info.split_rule
+    assert packs.command(info) or info.name == "digits"
+    assert set(info.published) <= set(info.class_names)
+    if info.published:
+        assert list(info.published) == list(info.class_names)
+    if info.published and info.counts:
+        normal = sum(info.published[info.class_names[at]] for at in info.normal_classes)
+        assert sum(counts[0] for counts in info.counts.values()) == normal
+        assert sum(sum(counts) for counts in info.counts.values()) == sum(info.published.values())
+
+
+def test_published_numbers_are_the_papers() -> None:
+    """Supplement A.2."""
+    published = {info.name: sum(info.published.values()) for info in catalogue.every()}
+    assert published["sars_cov_2"] == 1252 + 1230
+    assert published["kvasir_polyp"] == 8000
+    assert published["aptos_2019"] == 3662
+    assert published["cifar10"] == published["cifar100"] == 60000
+    splits = {split: sum(counts) for split, counts in dataset("retinal_oct").counts.items()}
+    assert splits == {"train": 83484, "test": 968}
+    pneumonia = dataset("pneumonia_mnist").counts
+    assert sum(map(sum, pneumonia.values())) == 5856
+
+
+def test_what_gets_a_set_is_named() -> None:
+    assert packs.missing(dataset("kvasir_polyp")).endswith(": suite data fetch kvasir_polyp")
+    assert packs.missing(dataset("cifar100")).endswith(": suite data fetch cifar100")
+    for name in ("sars_cov_2", "aptos_2019", "retinal_oct"):
+        line = packs.missing(dataset(name))
+        assert line.endswith(f", then suite data add {name} PATH")
+        assert dataset(name).url in line
+        assert "\n" not in line
 
 
 def test_a_folders_name_is_the_same_on_another_machine(

@@ -137,7 +137,7 @@ def test_wrong_arrays_and_pickles_are_refused(tmp_path: Path, change: dict[str, 
 
 def test_without_file_and_network_one_line_says_what_to_do(tmp_path: Path) -> None:
     info = dataset("breast_mnist")
-    assert packs.fetchable(info)
+    assert packs.automatic(info)
     with pytest.raises(DataMissing) as missing:
         packs.load(info, DataSettings(), tmp_path / "s", tmp_path)
     text = str(missing.value)
