@@ -61,6 +61,15 @@ app = typer.Typer(
 )
 
 
+data = typer.Typer(
+    name="data",
+    help="Data sets: what there is, and getting it. Start with: suite data list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data)
+
+
 class _Keep(StrEnum):
     all = "all"
     best = "best"
@@ -416,6 +425,67 @@ def ui(
     from suite.verbs import tend
 
     _end(tend.ui(_ask(None, store), tracking_uri, port))
+
+
+Sizes = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--size", min=8, max=1024, help="Pixels of a side; repeatable.", show_default="the set's own"
+    ),
+]
+
+
+@data.command("list")
+def data_list(store: Where = RUNS, data_root: DataRoot = None, json: Json = False) -> None:
+    """List the data sets: size, counts, licence, and whether they are at hand or what gets them.
+
+    Example: suite data list
+    """
+    from suite.verbs import data as verb
+
+    _end(verb.list_(_ask(None, store, data_root), as_json=json))
+
+
+@data.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets (`suite data list`).")],
+    data_root: DataRoot = None,
+    sizes: Sizes = None,
+) -> None:
+    """Download data sets, or say how to get those that want an account.
+
+    What breaks off goes on where it stopped when the command is given again.
+
+    Example: suite data fetch kvasir_polyp cifar10
+    """
+    from suite.verbs import data as verb
+
+    _end(verb.fetch(_ask(None, RUNS, data_root), names, tuple(sizes or ())))
+
+
+@data.command("add")
+def data_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The data set (`suite data list`).")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="The archive, or the folder unpacked from it.")
+    ],
+    store: Where = RUNS,
+    data_root: DataRoot = None,
+    sizes: Sizes = None,
+    skip_faulty: Annotated[
+        bool,
+        typer.Option("--skip-faulty", help="Leave out images that cannot be read, and say so ever after."),
+    ] = False,
+) -> None:
+    """Take in a data set that you have, as its site serves it: check it and pack it.
+
+    It stays where it is. A command that was interrupted goes on when it is given again.
+
+    Example: suite data add sars_cov_2 ~/Downloads/archive.zip --size 64
+    """
+    from suite.verbs import data as verb
+
+    _end(verb.add(_ask(None, store, data_root), name, path, tuple(sizes or ()), skip_faulty=skip_faulty))
 
 
 def _ask(

@@ -79,17 +79,21 @@ def _grades(source: Source, table: str, count: int) -> dict[str, int]:
     """Id to grade; DataFault with every line that is wrong."""
     where = f"{source.path}: {table}"
     try:
-        reader = csv.DictReader(io.StringIO(content_of(source, table).decode("utf-8-sig")), skipinitialspace=True)
+        reader = csv.DictReader(
+            io.StringIO(content_of(source, table).decode("utf-8-sig")), skipinitialspace=True
+        )
         columns = [(name or "").strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
-        rows = [(reader.line_num, *((row.get(name) or "").strip() for name in COLUMNS)) for row in reader]
+        rows = [(reader.line_num, [(row.get(name) or "").strip() for name in COLUMNS]) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataFault(f"{where} is not a readable table: {error}") from error
     if not set(COLUMNS) <= set(columns):
-        raise DataFault(f"{where} has the columns {', '.join(columns) or 'none'}; it needs {','.join(COLUMNS)}")
+        raise DataFault(
+            f"{where} has the columns {', '.join(columns) or 'none'}; it needs {','.join(COLUMNS)}"
+        )
     grades: dict[str, int] = {}
     faults = []
-    for line, code, grade in rows:
+    for line, (code, grade) in rows:
         if not code:
             faults.append(f"line {line} has no id_code")
         elif code in grades:

@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from suite.data.errors import DataFault, DataMissing
 
 MEMBER_LIMIT = 2**28
 """Bytes of the largest file that is read out of a set."""
-RATIO_LIMIT, RATIO_FREE = 200, 2**28
+RATIO_LIMIT, RATIO_FREE = 200, 2**26
 """An archive may unpack to this many times its size, and to this much in any case."""
 
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
@@ -52,13 +52,15 @@ class Source(Protocol):
     """The files of a set by name (parts joined by ``/``)."""
 
     path: Path
-    entries: Mapping[str, Entry]
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What there is, by name."""
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Reader]]:
         """Each name with a function that reads it (OSError or another of its format when it is damaged), in
         whatever order is fast. The functions may be called in several threads, before the next step or after.
         """
-        ...
 
 
 class Files:
@@ -153,10 +155,13 @@ class _Tar:
 
     def _members(self) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
         try:
-            with self._opener(self.path) as stream, tarfile.open(fileobj=_Metered(stream), mode="r:") as file:
+            with (
+                self._opener(self.path) as stream,
+                tarfile.TarFile(fileobj=cast(IO[bytes], _Metered(stream))) as file,
+            ):
                 for member in file:
                     yield member, partial(_content, file, member)
-                    file.members = []  # it would keep all of them
+                    cast(Any, file).members = []  # it would keep all of them
         except _BROKEN as error:
             raise _not_whole(self.path, "tar", error) from error
 
@@ -264,7 +269,9 @@ def kind_of(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "tar"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return "html" if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--", b"<script")) else ""
+    return (
+        "html" if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--", b"<script")) else ""
+    )
 
 
 def _safe(path: Path, names: Iterable[str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ FORMAT = 2
 RESUMED = "decoded"
 """What lies under this name in the scratch folder outlives a killed process (see :mod:`suite.data.decode`)."""
 _ABANDONED = 7 * 24 * 3600.0
-_CHUNK = 32 * 2**20
+_CHUNK = 8 * 2**20
 
 
 def beside(info: DataInfo, name: str) -> Any:

@@ -100,8 +100,12 @@ def fetch(info: DataInfo, size: int, data_root: Path) -> Path:
 
 def examine(info: DataInfo, path: Path) -> str:
     """A digest of the set's files; DataFault unless the archive or folder at ``path`` has them as published."""
-    content = _read(info, path)
-    return hashlib.sha256(b"".join(hashlib.sha256(content[part]).digest() for part in sorted(content))).hexdigest()
+    return _listing(_read(info, path))
+
+
+def _listing(content: Mapping[str, bytes]) -> str:
+    digests = (hashlib.sha256(content[part]).digest() for part in sorted(content))
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
@@ -116,9 +120,9 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
     if path is None:
         raise DataMissing(missing(info))
     pixels, classes, splits, ids, fine = [], [], [], [], []
-    for part, content in _read(info, path).items():
-        split, _ = PARTS[info.name][part]
-        batch = unpickled(content, f"{path}: {part}")
+    content = _read(info, path)
+    for part, (split, _) in PARTS[info.name].items():
+        batch = unpickled(content[part], f"{path}: {part}")
         images = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
         if size != SIDE:
             images = resize_all(images.transpose(0, 2, 3, 1), size).transpose(0, 3, 1, 2)
@@ -133,6 +137,7 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
         splits=np.concatenate(splits),
         ids=np.concatenate(ids),
         extras={"fine": np.concatenate(fine)} if info.name == "cifar100" else {},
+        origin={"listing": _listing(content)},
     )
 
 
@@ -151,7 +156,9 @@ def _read(info: DataInfo, path: Path) -> dict[str, bytes]:
     for part, (_, md5) in parts.items():
         found = hashlib.md5(content[part], usedforsecurity=False).hexdigest()
         if found != md5:
-            raise DataFault(f"{path}: {part} is not the published file (MD5 {found}, not {md5}): get it again")
+            raise DataFault(
+                f"{path}: {part} is not the published file (MD5 {found}, not {md5}): get it again"
+            )
     return content
 
 

@@ -67,9 +67,7 @@ def download(
     return target
 
 
-def _check(
-    transfer: _Transfer, target: Path, md5: str, examine: Callable[[Path], object] | None
-) -> None:
+def _check(transfer: _Transfer, target: Path, md5: str, examine: Callable[[Path], object] | None) -> None:
     try:
         if md5 and (found := _md5(transfer.file)) != md5:
             raise DataFault(
@@ -122,7 +120,9 @@ class _Transfer:
                 reason = str(getattr(error, "reason", error)) or type(error).__name__
             idle = 0 if self._have() > before else idle + 1
             if idle >= ATTEMPTS:
-                come = f"; {self._have()} bytes have come, and the same command goes on" if self._have() else ""
+                come = (
+                    f"; {self._have()} bytes have come, and the same command goes on" if self._have() else ""
+                )
                 raise DataMissing(f"{self.what}: {self.address} cannot be had now ({reason}){come}")
             time.sleep(PAUSE)
 
@@ -163,6 +163,7 @@ class _Transfer:
                 have += len(piece)
                 progress.report(f"downloading {self.what}", have, whole)
         if not have:
+            self.discard()
             raise DataFault(f"{self.address} sent nothing, not {_KINDS[self.kind]}")
         return not whole or have >= whole
 

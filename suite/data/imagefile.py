@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 32 * 2**20
+_BLOCK = 8 * 2**20
 
 
 class ImageFile:

@@ -91,16 +91,24 @@ class Pack:
         return array
 
 
-def load(info: DataInfo, settings: DataSettings, store_root: Path, data_root: Path | None = None) -> Pack:
-    """The pack of a data set at a size; made first if it is not there. Safe with several processes at once.
+def load(
+    info: DataInfo,
+    settings: DataSettings,
+    store_root: Path,
+    data_root: Path | None = None,
+    *,
+    anew: bool = False,
+) -> Pack:
+    """The pack of a data set at a size; made first if it is not there, or ``anew`` in its place. Safe with
+    several processes at once.
 
     Raises DataMissing (what to get) and DataFault (what is wrong), each with one line.
     """
     root = data_root or default_data_root()
     identity = _identity(info, settings, root)
     folder = _folder(identity, store_root)
-    if not (folder / "manifest.json").is_file():
-        build(info, identity, root, folder)
+    if anew or not (folder / "manifest.json").is_file():
+        build(info, identity, root, folder, replace=anew)
     return _open(info, identity, folder)
 
 
@@ -143,18 +151,24 @@ def missing(info: DataInfo) -> str:
     return f"{info.name} is not at hand: {info.obtain}" if info.obtain else f"{info.name} is not at hand"
 
 
-def known_digest(
+def manifest(
     info: DataInfo, settings: DataSettings, store_root: Path, data_root: Path | None = None
-) -> str | None:
-    """The content digest if the set is packed, without opening the images; else None. Cheap, raises
-    nothing.
-    """
+) -> dict[str, Any]:
+    """The manifest if the set is packed, without opening the images; else empty. Cheap, raises nothing."""
     root = data_root or default_data_root()
     try:
         folder = _folder(_identity(info, settings, root), store_root)
-        return str(json.loads((folder / "manifest.json").read_text())["digest"])
-    except (ImportError, OSError, ValueError, KeyError, DataMissing, DataFault):
-        return None
+    except (ImportError, OSError, DataMissing, DataFault):
+        return {}
+    return dict(files.peek_json(folder / "manifest.json"))
+
+
+def known_digest(
+    info: DataInfo, settings: DataSettings, store_root: Path, data_root: Path | None = None
+) -> str | None:
+    """The content digest if the set is packed, else None. Cheap, raises nothing."""
+    digest = manifest(info, settings, store_root, data_root).get("digest")
+    return None if digest is None else str(digest)
 
 
 def _identity(info: DataInfo, settings: DataSettings, root: Path) -> dict[str, Any]:
@@ -175,25 +189,25 @@ def _folder(identity: Mapping[str, Any], store_root: Path) -> Path:
 
 def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path) -> Pack:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         arrays = {
             name: np.load(
                 folder / f"{name}.npy", mmap_mode="r" if name == "images" else None, allow_pickle=False
             )
             for name in ARRAYS[:-1]
         }
-        whole = list(arrays["images"].shape) == manifest["shape"]
+        whole = list(arrays["images"].shape) == facts["shape"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataFault(f"the pack of {info.name} is damaged ({error}): delete {folder}") from error
-    if not whole or any(manifest.get(name) != value for name, value in identity.items()):
+    if not whole or any(facts.get(name) != value for name, value in identity.items()):
         raise DataFault(f"the pack of {info.name} is not what its manifest says: delete {folder}")
     return Pack(
         name=info.name,
-        digest=manifest["digest"],
+        digest=facts["digest"],
         folder=folder,
         info=info,
-        notes=tuple(manifest["notes"]),
-        unsplit=manifest["unsplit"],
+        notes=tuple(facts["notes"]),
+        unsplit=facts["unsplit"],
         **arrays,
     )
 
@@ -208,5 +222,6 @@ __all__ = [
     "find",
     "known_digest",
     "load",
+    "manifest",
     "missing",
 ]

@@ -38,6 +38,8 @@ def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False
         grid(("cell", "seeds", "state", "reason", "estimated time"), rows)
     every = {verdict.run.eval_key: verdict for _, verdicts in judged for verdict in verdicts}
     say(totals(list(every.values()), slots))
+    for line in _download_lines(every.values(), ask):
+        say(line)
     for line in _artefact_lines(plans, every.values(), store):
         say(line)
     return OK
@@ -86,6 +88,17 @@ def totals(verdicts: Sequence[Assessment], slots: int) -> str:
         rest = f", {len(due) - len(known)} unknown" if len(known) < len(due) else ""
         parts.append(f"about {time} on {slots} slot{'s' * (slots != 1)} (median of done runs{rest})")
     return f"{len(verdicts)} runs: {', '.join(parts) or 'none'}"
+
+
+def _download_lines(verdicts: Iterable[Assessment], ask: Ask) -> Iterable[str]:
+    from suite.data import pack
+    from suite.data.identity import DataSettings
+
+    due = [one.run for one in verdicts if one.state in ("to run", "interrupted")]
+    for name, size in dict.fromkeys((run.dataset, int(run.train["data"]["size"])) for run in due):
+        info = registry.dataset(name)
+        if pack.find(info, DataSettings(size=size), ask.store, ask.data_root) is None:
+            yield f"before that, once: {name} is downloaded ({pack.command(info)})"
 
 
 def _artefact_lines(plans: Iterable[Plan], verdicts: Iterable[Assessment], store: Store) -> Iterable[str]:

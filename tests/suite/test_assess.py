@@ -172,7 +172,8 @@ def test_missing_data_block_a_run_unless_they_can_be_fetched(store: Store, tmp_p
     text = f'settings = {{ method = "csi" }}\nseeds = [0]\n[grid]\n{names}'
     states = assess(expand(load_spec(write(tmp_path, text))), store, data_root=tmp_path)
     assert [one.state for one in states] == ["blocked", "to run", "blocked"]
-    assert states[0].reason.startswith("data missing: sars_cov_2 is not at hand: get it from https://")
+    assert states[0].reason.startswith("data missing: sars_cov_2 is not at hand: ")
+    assert states[0].reason.endswith("then suite data add sars_cov_2 PATH")
     assert "\n" not in states[0].reason
     # What is done needs no data.
     finish(store, states[0].run)

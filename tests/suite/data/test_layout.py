@@ -25,7 +25,11 @@ def test_levels_above_container_and_order_leave_no_trace(tmp_path: Path) -> None
     plain = as_folder(tmp_path / "plain", TWO)
     zipped = as_zip(tmp_path / "x.zip", {f"a/b c/{name}": TWO[name] for name in reversed(TWO)})
     first, other = choose(plain), choose(zipped)
-    assert [(i.id, i.label) for i in first.items] == [("Non-Cat/a.png", 1), ("cat/a.jpg", 0), ("cat/b.png", 0)]
+    assert [(i.id, i.label) for i in first.items] == [
+        ("Non-Cat/a.png", 1),
+        ("cat/a.jpg", 0),
+        ("cat/b.png", 0),
+    ]
     assert [(i.id, i.label) for i in other.items] == [(i.id, i.label) for i in first.items]
     with opened(plain) as one, opened(zipped) as two:
         assert listing(one, first) == listing(two, other)
