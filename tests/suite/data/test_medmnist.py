@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suite.data import fetch, select
 from suite.data import pack as packs
-from suite.data import select
 from suite.data.errors import DataFault, DataMissing
 from suite.data.identity import DataSettings, data_identity
 from suite.data.medmnist import DIGESTS
@@ -133,6 +133,29 @@ def test_wrong_arrays_and_pickles_are_refused(tmp_path: Path, change: dict[str, 
     write(tmp_path, **{**some(28), **change})
     with pytest.raises(DataFault, match=r"breastmnist\.npz"):
         packs.load(dataset("breast_mnist"), DataSettings(), tmp_path / "s", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "suffix"), [(28, "breastmnist.npz", ""), (32, "breastmnist_64.npz", "_64")]
+)
+def test_the_file_and_digest_that_medmnist_names_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, name: str, suffix: str
+) -> None:
+    import medmnist
+
+    asked: dict[str, object] = {}
+
+    def download(what: str, address: str, target: Path, **options: object) -> Path:
+        asked.update(options, address=address)
+        write(target.parent, target.name, **some(64 if suffix else 28))
+        return target
+
+    monkeypatch.setattr(fetch, "download", download)
+    pack = packs.load(dataset("breast_mnist"), DataSettings(size=size), tmp_path / "s", tmp_path / "root")
+    assert pack.images.shape[2] == size
+    assert (tmp_path / "root" / "medmnist" / name).is_file()
+    facts = medmnist.INFO["breastmnist"]
+    assert asked == {"address": facts[f"url{suffix}"], "md5": facts[f"MD5{suffix}"], "kind": "zip"}
 
 
 def test_without_file_and_network_one_line_says_what_to_do(tmp_path: Path) -> None:
