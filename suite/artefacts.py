@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite import files
+from suite import files, registry
+from suite.data import pack as packs
+from suite.data.identity import data_settings
 from suite.detector import Context, Interrupted, derive_seed
+from suite.devices import device_name
 from suite.job import Busy, Conditions
 from suite.recorder import Recorder
 from suite.registry import Need
@@ -21,24 +23,33 @@ if TYPE_CHECKING:
 POLL = 0.3
 
 
-def usable(store: Store, need: Need, pack: Pack) -> dict[str, Any] | None:
+def usable(store: Store, need: Need, pack: Pack | None) -> dict[str, Any] | None:
     """The facts of a finished artefact that was made from these very data, else None."""
     facts = store.artefact(need)
-    return facts if facts is not None and facts.get("data") == pack.digest else None
+    return facts if facts is not None and facts.get("data") == _digest(pack) else None
 
 
-def ensure(
-    need: Need, pack: Pack, store: Store, conditions: Conditions, stop: Callable[[], bool]
-) -> dict[str, Any]:
+def pack_of(need: Need, store: Store, conditions: Conditions) -> Pack | None:
+    """The data that an artefact is made from, packed first if need be; None for one that needs none."""
+    if need.data is None:
+        raise ValueError(f"the {need} does not say which data it is made from")
+    if not need.data:
+        return None
+    settings = data_settings(need.data)
+    return packs.load(registry.dataset(need.dataset), settings, store.root, conditions.data_root)
+
+
+def ensure(need: Need, store: Store, conditions: Conditions, stop: Callable[[], bool]) -> dict[str, Any]:
     """The facts of an artefact; it is made if need be, or waited for while another process makes it.
 
     Raises Interrupted when asked to stop, and whatever its maker raises.
     """
+    pack = pack_of(need, store, conditions)
     while True:
         if (facts := usable(store, need, pack)) is not None:
             return facts
         try:
-            return make(need, pack, store, conditions, stop)
+            return make(need, store, conditions, stop)
         except Busy:
             conditions.progress(f"waiting for {need.label or need.kind}", 0, 0, {})
         if stop():
@@ -47,21 +58,33 @@ def ensure(
 
 
 def make(
-    need: Need, pack: Pack, store: Store, conditions: Conditions, stop: Callable[[], bool]
+    need: Need, store: Store, conditions: Conditions, stop: Callable[[], bool], *, anew: bool = False
 ) -> dict[str, Any]:
-    """Make an artefact, unless it is there. Busy when another process is at it."""
+    """Make an artefact, and first what it needs itself, unless it is there (or though it is: ``anew``).
+
+    Busy when another process is at it.
+    """
     folder = store.artefact_folder(need.kind, need.key)
+    pack = pack_of(need, store, conditions)
+    for inner in need.needs:
+        ensure(inner, store, conditions, stop)
     held = store.claim(folder, kind=need.kind)
     if held is None:
         raise Busy(f"another process makes the {need.label or need.kind}")
     with held:
-        if (facts := usable(store, need, pack)) is not None:
+        if not anew and (facts := usable(store, need, pack)) is not None:
             return facts
-        return _make(need, pack, folder, conditions, lambda: stop() or held.lost)
+        parts = {inner.kind: store.artefact_folder(inner.kind, inner.key) for inner in need.needs}
+        return _make(need, pack, folder, parts, conditions, lambda: stop() or held.lost)
 
 
 def _make(
-    need: Need, pack: Pack, folder: Path, conditions: Conditions, stop: Callable[[], bool]
+    need: Need,
+    pack: Pack | None,
+    folder: Path,
+    parts: dict[str, Path],
+    conditions: Conditions,
+    stop: Callable[[], bool],
 ) -> dict[str, Any]:
     import torch
 
@@ -69,8 +92,9 @@ def _make(
     from suite.provenance import environment
     from suite.stages import seed_everything
 
-    (folder / "done.json").unlink(missing_ok=True)
-    _settle_data(folder, pack.digest)
+    for stale in ("done.json", "state.json"):
+        (folder / stale).unlink(missing_ok=True)
+    _settle_data(folder, _digest(pack))
     recorder = Recorder(folder, conditions.progress)
     meter = recorder.begin(resuming=(folder / "resume.pt").exists())
     seed_everything(
@@ -79,13 +103,13 @@ def _make(
     context = Context(
         device=torch.device(conditions.device),
         seed=int(need.identity.get("seed", 0)),
+        artefacts=parts,
         folder=folder,
         checkpoint_every=conditions.checkpoint_every,
         progress=recorder.stage("fit"),
         stop=stop,
     )
-    module, _, name = need.make.partition(":")
-    made = getattr(importlib.import_module(module), name)(dict(need.identity), pack, context)
+    made = registry.load(need.make)(dict(need.identity), pack, context)
     recorder.flush()
     facts = {
         "format": 1,
@@ -93,20 +117,28 @@ def _make(
         "key": need.key,
         "version": need.version,
         "identity": dict(need.identity),
-        "data": pack.digest,
+        "data": _digest(pack),
         "facts": made,
         "cost": {
             "seconds": round(meter.seconds, 3),
             "cpu_seconds": round(meter.cpu_seconds, 3),
             "peak_memory_mb": peak_memory_mb(),
         },
-        "environment": {**environment(), "device": conditions.device, "threads": conditions.threads},
+        "environment": {
+            **environment(),
+            "device": device_name(conditions.device),
+            "threads": conditions.threads,
+        },
         "finished": now(),
     }
     files.write_json(folder / "done.json", facts)
     (folder / "resume.pt").unlink(missing_ok=True)
     recorder.close(finished=True)
     return facts
+
+
+def _digest(pack: Pack | None) -> str:
+    return pack.digest if pack is not None else ""
 
 
 def _settle_data(folder: Path, digest: str) -> None:

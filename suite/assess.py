@@ -6,14 +6,15 @@ Nothing is written and neither torch nor a data set is loaded, so a plan can be 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite import registry
-from suite.data.identity import DataSettings, known_to_be_too_contaminated
+from suite.data.identity import DataSettings, data_settings, known_to_be_too_contaminated
 from suite.provenance import source_hash
+from suite.registry import DataInfo, Need, in_order
 from suite.settings import key_of, nest
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def assess(
     with; that is only said, never acted upon, unless ``force`` asks for everything anew.
     """
     history = _History(store)
-    data = _DataAtHand(store.root, data_root)
+    data = DataAtHand(store.root, data_root)
     return [_assess(run, plan.profile, history, data, force) for run in plan.runs]
 
 
-def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force: bool) -> Assessment:
+def _assess(run: Run, profile: str, history: _History, data: DataAtHand, force: bool) -> Assessment:
     outcome = history.outcome(run)
     if outcome is not None and not force:
         changed = _changed(run, outcome, data)
@@ -72,7 +73,7 @@ def _assess(run: Run, profile: str, history: _History, data: _DataAtHand, force:
     return Assessment(run, "to run", history.why_new(run), seconds)
 
 
-def _changed(run: Run, outcome: Outcome, data: _DataAtHand) -> str:
+def _changed(run: Run, outcome: Outcome, data: DataAtHand) -> str:
     """Why a done run is stale; empty when it is not."""
     now = data.digest(run)
     if not now and data.changed_folder(run):
@@ -156,16 +157,29 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-class _DataAtHand:
-    """Whether a run's data are at hand, asked once for each data set and its settings."""
+def _data_settings(run: Run) -> DataSettings:
+    flat = {name.removeprefix("data."): one for name, one in run.settings.items() if name.startswith("data.")}
+    return DataSettings.parse(nest(flat))
+
+
+class DataAtHand:
+    """Whether the data of a run or an artefact are at hand, asked once for each data set and its settings."""
 
     def __init__(self, store_root: Path, data_root: Path | None) -> None:
         self._roots = (store_root, data_root)
         self._found: dict[str, tuple[str, str]] = {}
 
     def missing(self, run: Run) -> str:
-        """One line on what is missing and how to get it; empty when nothing is."""
-        return self._look(run)[0]
+        """One line on what is missing (of the run, or of what it needs) and how to get it; empty when
+        nothing is.
+        """
+        return self._look(run.dataset, _data_settings(run))[0] or self.missing_for(run.needs)
+
+    def missing_for(self, needs: Iterable[Need]) -> str:
+        """The same for artefacts and all that they need in turn."""
+        asked = ((need.dataset, need.data) for need in in_order(needs) if need.data)
+        lines = (self._look(name, data_settings(data))[0] for name, data in asked)
+        return next(filter(None, lines), "")
 
     def changed_folder(self, run: Run) -> bool:
         """Whether the data are a folder of images that is at hand but was never packed as it is now."""
@@ -173,23 +187,21 @@ class _DataAtHand:
 
     def digest(self, run: Run) -> str:
         """The content digest of the packed data; empty while they are not packed."""
-        return self._look(run)[1]
+        return self._look(run.dataset, _data_settings(run))[1]
 
-    def _look(self, run: Run) -> tuple[str, str]:
-        flat = {
-            name.removeprefix("data."): one for name, one in run.settings.items() if name.startswith("data.")
-        }
-        key = f"{run.dataset} {sorted(flat.items())}"
+    def digest_for(self, need: Need) -> str:
+        """The same for what an artefact is made from; empty for one that is made from none."""
+        return self._look(need.dataset, data_settings(need.data))[1] if need.data else ""
+
+    def _look(self, name: str, settings: DataSettings) -> tuple[str, str]:
+        key = f"{name} {settings!r}"
         if key not in self._found:
-            self._found[key] = self._ask(run.dataset, flat)
+            self._found[key] = self._ask(registry.dataset(name), settings)
         return self._found[key]
 
-    def _ask(self, name: str, flat: Mapping[str, Any]) -> tuple[str, str]:
+    def _ask(self, info: DataInfo, settings: DataSettings) -> tuple[str, str]:
         from suite.data import pack
 
-        info = registry.dataset(name)
-        settings = DataSettings.parse(nest(flat))
-        assert isinstance(settings, DataSettings)
         if pack.find(info, settings, *self._roots) is None and not pack.automatic(info):
             return pack.missing(info), ""
         return "", pack.known_digest(info, settings, *self._roots) or ""

@@ -12,10 +12,11 @@ from suite import cost, files, provenance, registry, stages
 from suite.artefacts import ensure
 from suite.data import pack as packs
 from suite.data import select
-from suite.data.identity import DataSettings
+from suite.data.identity import data_settings
 from suite.data.pack import Pack
 from suite.data.select import Selection
 from suite.detector import Detector
+from suite.devices import device_name
 from suite.job import SNAPSHOTS, Conditions, fit_serves
 from suite.metrics import evaluate
 from suite.outcome import Outcome
@@ -56,7 +57,7 @@ class Attempt:
             run=run,
             folder=self.folder,
             build=lambda: build(run),
-            artefacts=Artefacts(run.needs, lambda need: self._artefact(need, pack)),
+            artefacts=Artefacts(run.needs, self._artefact),
             train=stages.images_of(pack, training.indices, self.folder / "checkpoints"),
             conditions=self.conditions,
             recorder=self.recorder,
@@ -69,8 +70,8 @@ class Attempt:
         self._tidy(bench)
         return outcome
 
-    def _artefact(self, need: Need, pack: Pack) -> tuple[Path, dict[str, Any]]:
-        facts = ensure(need, pack, self.store, self.conditions, self.stop)
+    def _artefact(self, need: Need) -> tuple[Path, dict[str, Any]]:
+        facts = ensure(need, self.store, self.conditions, self.stop)
         return self.store.artefact_folder(need.kind, need.key), facts
 
     def _fit(self, bench: Bench, pack: Pack, train: int) -> dict[str, Any]:
@@ -223,25 +224,6 @@ def build(run: Run) -> Detector:
     training = info.training(nested).parse(nested)
     detector: Detector = info.load()(training, info.scoring.parse(run.evaluation["score"]))
     return detector
-
-
-def data_settings(identity: Mapping[str, Any]) -> DataSettings:
-    """The data settings that a data identity stands for."""
-    names = set(DataSettings.model_fields) & set(identity)
-    settings = DataSettings.parse({name: identity[name] for name in names})
-    assert isinstance(settings, DataSettings)
-    return settings
-
-
-def device_name(device: str) -> str:
-    """``cpu``, or a CUDA device's model: cells that mix them are marked, the number of the slot does not
-    matter.
-    """
-    if not device.startswith("cuda"):
-        return device
-    import torch
-
-    return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
 def _differing(fitted: Mapping[str, Any], scored: Mapping[str, Any]) -> str:

@@ -294,7 +294,9 @@ def report(
     only: Only = None,
     seeds: Seeds = None,
     out: Out = REPORTS,
-    formats: Annotated[str, typer.Option(help="Of md, tex, csv, html.")] = "md,tex,csv,html",
+    formats: Annotated[
+        str, typer.Option(help="Of md, tex, csv, png, pdf, html.")
+    ] = "md,tex,csv,png,pdf,html",
     thumbnails: Annotated[
         bool | None,
         typer.Option(

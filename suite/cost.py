@@ -1,7 +1,8 @@
-"""What a run costs: wall and processor seconds, peak memory, parameters."""
+"""What a run costs: wall and processor seconds, peak memory, parameters, multiply-accumulates."""
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -9,7 +10,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -62,3 +66,26 @@ def count_parameters(detector: Any) -> int:
     networks = {id(one): one for one in holders if isinstance(one, torch.nn.Module)}
     parameters = {id(p): p.numel() for network in networks.values() for p in network.parameters()}
     return sum(parameters.values())
+
+
+def count(network: torch.nn.Module, shape: tuple[int, ...], *, steps: bool = False) -> tuple[int, int]:
+    """Parameters of a network, and the multiply-accumulates of one input of this shape (C x H x W) through
+    it; ``steps``: it also takes a step t. Nothing is computed, and the network is of no use afterwards.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.to("meta").eval()
+    inputs = [torch.empty(1, *shape, device="meta")]
+    inputs += [torch.zeros(1, dtype=torch.long, device="meta")] * steps
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(*inputs)
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment for a measuring process: it finds what this one finds, and its allocator gives memory
+    back (a worker's is told to keep it).
+    """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    return {**plain, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

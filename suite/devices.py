@@ -18,3 +18,14 @@ def devices(folder: Path = Path("/dev")) -> tuple[str, ...]:
     else:
         count = len([path for path in folder.glob("nvidia[0-9]*") if path.name[6:].isdigit()])
     return tuple(f"cuda:{number}" for number in range(count)) or (CPU,)
+
+
+def device_name(device: str) -> str:
+    """``cpu``, or a CUDA device's model: cells that mix them are marked, the number of the slot does not
+    matter.
+    """
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})"

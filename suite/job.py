@@ -97,9 +97,12 @@ def need_to_json(need: Need) -> dict[str, Any]:
         "identity": dict(need.identity),
         "make": need.make,
         "label": need.label,
+        "needs": [need_to_json(one) for one in need.needs],
+        "dataset": need.dataset,
+        "data": None if need.data is None else dict(need.data),
     }
 
 
 def need_from_json(plain: Mapping[str, Any]) -> Need:
-    """The inverse of :func:`need_to_json`."""
-    return Need(**plain)
+    """The inverse of :func:`need_to_json`; those of an earlier form name no data and need nothing."""
+    return Need(**{**plain, "needs": tuple(need_from_json(one) for one in plain.get("needs", ()))})

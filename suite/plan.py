@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from suite.assess import Assessment, assess
+from suite.goals import goals_of
 from suite.options import check_only, check_seeds, check_sets
-from suite.registry import Need
+from suite.registry import Need, in_order
 from suite.resolve import Acting, Point, resolve
 from suite.settings import key_of
 from suite.spec import Profile, Spec, load_profile, resolve_profile
@@ -43,7 +44,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of a table: where it stands (axis -> label) and its runs, one a seed, in the spec's order."""
+    """One value of a table: where it stands (axis -> label) and its runs, one a seed, in the spec's order.
+
+    A cell of a figure or a cost table has no runs but ``goals``: the artefacts that it shows.
+    """
 
     labels: Mapping[str, str]
     values: Mapping[str, Any]
@@ -51,6 +55,7 @@ class Cell:
     dataset: str
     settings: Mapping[str, Any]
     runs: tuple[Run, ...]
+    goals: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,14 @@ class Plan:
         return _unique((run.train_key, run) for run in self.runs)
 
     @cached_property
+    def goals(self) -> tuple[Need, ...]:
+        """Every artefact that is shown itself, once."""
+        return _unique(((need.kind, need.key), need) for cell in self.cells for need in cell.goals)
+
+    @cached_property
     def artefacts(self) -> tuple[Need, ...]:
-        """Every artefact that some run uses, once."""
-        return _unique(((need.kind, need.key), need) for run in self.fits for need in run.needs)
+        """Every artefact that some run uses or some cell shows, once, what is needed first before the rest."""
+        return in_order([*(need for run in self.fits for need in run.needs), *self.goals])
 
 
 def expand(
@@ -107,18 +117,22 @@ def expand(
     if "seed" in wanted:
         used = tuple(seed for seed in used if str(seed) in wanted["seed"])
     kept = [
-        _cell(point, acting, used) for point, acting in cells if used and _is_wanted(point, acting, wanted)
+        _cell(spec, point, acting, used)
+        for point, acting in cells
+        if used and _is_wanted(point, acting, wanted)
     ]
     return Plan(spec, profile.name, tuple(kept), flat)
 
 
-def _cell(point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:
-    runs = tuple(_run(acting, seed) for seed in seeds)
-    return Cell(point.labels, point.values, acting.method.name, acting.named, acting.settings, runs)
+def _cell(spec: Spec, point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:
+    goals = tuple(need.made_from(acting.named, acting.data) for need in goals_of(spec, acting))
+    runs = () if goals else tuple(_run(acting, seed) for seed in seeds)
+    return Cell(point.labels, point.values, acting.method.name, acting.named, acting.settings, runs, goals)
 
 
 def _run(acting: Acting, seed: int) -> Run:
-    needs = acting.method.needs(acting.training, acting.data, seed)
+    wanted = acting.method.needs(acting.training, acting.data, seed)
+    needs = tuple(need.made_from(acting.named, acting.data) for need in wanted)
     train = {**acting.train, "seed": seed, "artefacts": {need.kind: need.key for need in needs}}
     train_key = key_of(train)
     evaluation = {**acting.evaluation, "train": train_key}

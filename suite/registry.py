@@ -12,8 +12,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -25,10 +25,15 @@ from suite.settings import Settings, canonical, key_of
 class Need:
     """An artefact that a run uses: its kind (a folder under ``artefacts/``) and what names it.
 
-    ``identity`` is plain JSON; the artefact's key is the SHA-256 of ``{"kind", "version", "identity"}``.
-    ``make`` is ``package.module:function``, called as ``make(identity, dataset, context)`` where ``dataset``
-    is the packed training data (:class:`suite.data.Pack`) and ``context`` a :class:`suite.detector.Context`
-    whose folder the files go to.
+    ``identity`` is plain JSON; the artefact's key is the SHA-256 of ``{"kind", "version", "identity"}``, and
+    of the keys of ``needs``, the artefacts that it is made from itself. ``make`` is
+    ``package.module:function``, called as ``make(identity, dataset, context)`` where ``dataset`` is the
+    packed data (:class:`suite.data.Pack`) and ``context`` a :class:`suite.detector.Context` whose folder the
+    files go to; its ``artefacts`` are those of ``needs``.
+
+    ``dataset`` (as a spec names it) and ``data`` (its identity) say which data it is made from; the plan
+    fills in the run's own where ``data`` is None. With an empty ``data`` it is made from none, and ``make``
+    gets None. ``identity`` names what of them matters.
     """
 
     kind: str
@@ -36,10 +41,44 @@ class Need:
     identity: Mapping[str, Any]
     make: str
     label: str = ""
+    needs: tuple[Need, ...] = ()
+    dataset: str = ""
+    data: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
-        return key_of({"kind": self.kind, "version": self.version, "identity": dict(self.identity)})
+        payload = {"kind": self.kind, "version": self.version, "identity": dict(self.identity)}
+        if self.needs:
+            payload["needs"] = {need.kind: need.key for need in self.needs}
+        return key_of(payload)
+
+    def made_from(self, dataset: str, data: Mapping[str, Any]) -> Need:
+        """The same artefact; it, and what it needs, are made from these data where they name none of their
+        own.
+        """
+        needs = tuple(need.made_from(dataset, data) for need in self.needs)
+        if self.data is None:
+            return replace(self, needs=needs, dataset=dataset, data=data)
+        return replace(self, needs=needs) if needs else self
+
+    def __str__(self) -> str:
+        what = self.label or self.kind
+        return f"{what} for {self.dataset}" if self.dataset else what
+
+
+def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """These artefacts and all that they need in turn, each once, what is needed before what needs it."""
+    found: dict[tuple[str, str], Need] = {}
+    for need in needs:
+        for one in (*in_order(need.needs), need):
+            found.setdefault((one.kind, one.key), one)
+    return tuple(found.values())
+
+
+def load(name: str) -> Any:
+    """What ``package.module:name`` names, imported."""
+    module, _, inside = name.partition(":")
+    return getattr(importlib.import_module(module), inside)
 
 
 class NoSettings(Settings):
@@ -59,6 +98,11 @@ class MethodInfo:
     vocabulary. ``needs(training, data_identity, seed)`` names the artefacts. ``version`` changes when the
     method's meaning does. ``implementation`` is ``package.module:Class`` of a
     :class:`suite.detector.Detector`.
+
+    ``offers`` are the artefacts that figures and cost tables may ask for, by kind (``strip``, ``mask``,
+    ``cost``, ``memory``; see :mod:`suite.goals`): each ``package.module:function``, called as
+    ``offer(training, data_identity, options)``, gives a Need, or raises ValueError when these settings have
+    nothing of the kind to show. Its module does not import torch.
     """
 
     name: str
@@ -69,13 +113,13 @@ class MethodInfo:
     models: tuple[type[Settings], ...] = (NoSettings,)
     scoring: type[Settings] = NoSettings
     needs: Callable[[Settings, Mapping[str, Any], int], tuple[Need, ...]] = _no_needs
+    offers: Mapping[str, str] = field(default_factory=dict)
     sizes: str = "any"
     citation: str = ""
 
     def load(self) -> type[Any]:
         """Import the Detector class (this is where torch comes in)."""
-        module, _, name = self.implementation.partition(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return load(self.implementation)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -116,8 +160,7 @@ class DataInfo:
 
     def pack(self) -> Callable[..., Any]:
         """Import the packing function."""
-        module, _, name = self.source.partition(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return load(self.source)  # type: ignore[no-any-return]
 
 
 logger = logging.getLogger("suite")
@@ -216,6 +259,8 @@ __all__ = [
     "canonical",
     "dataset",
     "datasets",
+    "in_order",
+    "load",
     "method",
     "methods",
 ]

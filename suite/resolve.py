@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from suite import registry
 from suite.data import catalogue
 from suite.data.identity import DataSettings, data_identity
+from suite.goals import CellFaults, goals_of, presumed
 from suite.job import SNAPSHOTS
 from suite.registry import MethodInfo
 from suite.settings import Settings, canonical, flatten, nest, prune
@@ -62,14 +63,6 @@ class Acting:
     evaluation: Mapping[str, Any]
 
 
-class CellFaults(Exception):  # noqa: N818 - a collection
-    """The settings of a cell do not go together; (key, message) each."""
-
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{key}: {message}" for key, message in faults))
-        self.faults = faults
-
-
 def points(
     spec: Spec, profile: Profile | None = None, sets: Mapping[str, Any] | None = None
 ) -> Iterator[Point]:
@@ -78,7 +71,7 @@ def points(
     """
     sets = sets or {}
     grid = {axis: (sets[axis],) if axis in sets else values for axis, values in spec.grid.items()}
-    first: Flat = {"selection": spec.table.selection}
+    first: Flat = {"selection": spec.table.selection, **presumed(spec)}
     name = profile.name if profile else None
     for case in spec.cases or (None,):
         for values in itertools.product(*grid.values()):
@@ -221,7 +214,9 @@ def resolve(
         total += 1
         datasets[str(point.flat.get("dataset", ""))] = None
         try:
-            found.append((point, resolver(point.flat)))
+            acting = resolver(point.flat)
+            goals_of(spec, acting)
+            found.append((point, acting))
         except CellFaults as error:
             for fault in error.faults:
                 faulty.setdefault(fault, []).append(point)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from suite import claims, files
@@ -48,24 +49,29 @@ def execute(run: Run, store: Store, conditions: Conditions | None = None) -> Out
         return done if done is not None else _Guarded(run, store, conditions, claim).carry_out()
 
 
-def make_artefact(need: Need, run: Run, store: Store, conditions: Conditions) -> None:
-    """Make an artefact from the data of a run that wants it, unless it is there.
+def make_artefact(need: Need, store: Store, conditions: Conditions) -> None:
+    """Make an artefact, unless it is there and the conditions do not force it.
 
-    Raises Busy, Interrupted and DataMissing like :func:`execute`, and whatever goes wrong.
+    Raises Busy, Interrupted and DataMissing like :func:`execute`, and whatever goes wrong, after noting it.
     """
     from suite import artefacts
-    from suite.attempt import pack_of
 
-    folder = store.artefact_folder(need.kind, need.key)
-    recorder = Recorder(folder, conditions.progress)
-    recorder.log(f"{need.label or need.kind} for {run.dataset}, {conditions.device}")
+    recorder = Recorder(store.artefact_folder(need.kind, need.key), conditions.progress)
+    recorder.log(f"{need}, {conditions.device}")
     try:
-        artefacts.make(need, pack_of(run, store, conditions), store, conditions, conditions.stop)
+        artefacts.make(need, store, conditions, conditions.stop, anew=bool(conditions.force))
     except (Busy, Interrupted, DataMissing):
         raise
-    except Exception:
+    except Exception as error:
         recorder.log(traceback.format_exc())
+        if not _passing(error):
+            with suppress(OSError):
+                store.fail_artefact(need, reason_of(error))
         raise
+
+
+def _passing(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in SURROUNDINGS
 
 
 def reason_of(error: BaseException) -> str:
@@ -112,8 +118,7 @@ class _Guarded:
             raise
         except Exception as error:
             self.recorder.log(traceback.format_exc())
-            passing = isinstance(error, OSError) and error.errno in SURROUNDINGS
-            self._note("interrupted" if passing else "failed", reason_of(error), work.stage)
+            self._note("interrupted" if _passing(error) else "failed", reason_of(error), work.stage)
             raise
         finally:
             self.recorder.close(finished=finished)

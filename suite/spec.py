@@ -22,6 +22,7 @@ from suite.resolve import resolve
 from suite.settings import Int
 from suite.spec_axes import check_axes, check_cases, check_groups, check_levels, check_published
 from suite.spec_check import Checker
+from suite.spec_shown import check_costs, check_figure
 from suite.vocabulary import SpecErrors, did_you_mean
 
 PAPER = "paper"
@@ -35,10 +36,11 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+StepIndex = Annotated[Int, Field(ge=0, lt=1000)]
+Kernel = Annotated[Int, Field(ge=3)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Extra = Literal[
-    "auroc", "aupr", "fpr95", "parameters", "fit_seconds", "score_seconds", "cpu_seconds", "peak_memory_mb"
-]
+Cost = Literal["parameters", "macs", "peak_memory_mb"]
+Extra = Literal["auroc", "aupr", "fpr95", "fit_seconds", "score_seconds", "cpu_seconds"] | Cost
 
 
 class Frame(BaseModel):
@@ -90,10 +92,28 @@ class Table(Frame):
     average: Names = ()
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
     compare: str | None = None
-    metric: Literal["auroc", "aupr", "fpr95"] = "auroc"
+    metric: Literal["auroc", "aupr", "fpr95"] | Cost = "auroc"
     selection: Literal["last", "best_val", "best_test"] = "last"
     tolerance: Tolerance = Tolerance()
     footnotes: Names = ()
+
+
+class Figure(Frame):
+    """A figure, drawn from artefacts instead of runs.
+
+    ``dissolving``: example images along the dissolving ``steps``, a row for each cell, with the variance
+    between dissolved images. ``kernels``: the same along blur ``kernels``. ``images``: examples a row, in turn
+    normal and anomalous. ``masks``: the target similarity matrix of each cell for ``shifts`` shifts of
+    ``batch`` images. ``pages``: an axis of which each value gets a figure of its own.
+    """
+
+    kind: Literal["dissolving", "kernels", "masks"]
+    steps: Annotated[tuple[StepIndex, ...], Field(strict=False)] = (50, 200, 400, 700, 950)
+    kernels: Annotated[tuple[Kernel, ...], Field(strict=False)] = (3, 7, 11)
+    images: Annotated[Int, Field(ge=1, le=8)] = 1
+    shifts: Annotated[Int, Field(ge=1, le=4)] = 2
+    batch: Annotated[Int, Field(ge=1, le=8)] = 2
+    pages: str | None = None
 
 
 class _Overlay(Frame):
@@ -109,6 +129,7 @@ class _File(_Overlay):
     case: list[Case] = []
     grid: dict[str, Any] = {}
     table: Table = Table()
+    figure: Figure | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,7 @@ class Spec:
     grid: Mapping[str, tuple[Any, ...]]
     overrides: tuple[Override, ...]
     table: Table
+    figure: Figure | None = None
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -159,6 +181,8 @@ def load_spec(path: str | Path) -> Spec:
     rows, columns = check_axes(checker, raw.get("table"), labels, grid)
     check_groups(checker, raw.get("table"), labels, grid)
     check_published(checker, raw.get("table"))
+    check_costs(checker, raw.get("table"))
+    check_figure(checker, raw.get("figure"), labels, grid)
     check_levels(checker, cases, grid)
     if isinstance(raw.get("seeds"), list):
         checker.repeated("seeds", raw["seeds"])
@@ -178,6 +202,7 @@ def load_spec(path: str | Path) -> Spec:
         grid=grid,
         overrides=tuple(Override(where=where, set=values) for where, values in overrides),
         table=file.table.model_copy(update={"rows": rows, "columns": columns}),
+        figure=file.figure,
     )
     if faults := resolve(spec)[1]:
         raise SpecErrors(f"{found}: {fault}" for fault in faults)

@@ -216,6 +216,23 @@ class Store:
             return None
         return facts
 
+    def artefact_state(self, need: Need) -> State:
+        """What the disk says about an artefact; a dead maker's goes on where it stopped."""
+        if self.artefact(need) is not None:
+            return State("done")
+        folder = self.artefact_folder(need.kind, need.key)
+        if (owner := claims.owner(folder)) is not None:
+            return State("running", f"on {owner}") if owner.alive else State("interrupted", "its worker died")
+        noted = files.peek_json(folder / "state.json")
+        return (
+            State("failed", str(noted.get("reason", ""))) if noted.get("state") == "failed" else State(None)
+        )
+
+    def fail_artefact(self, need: Need, reason: str) -> None:
+        """Note that an artefact could not be made."""
+        path = self.artefact_folder(need.kind, need.key) / "state.json"
+        files.write_json(path, {"state": "failed", "reason": reason, "time": now()})
+
 
 def now() -> str:
     """The time as ISO 8601 in UTC, to the second."""

@@ -103,3 +103,9 @@ def known_to_be_too_contaminated(info: DataInfo, identity: Mapping[str, Any]) ->
     if spare:
         return too_contaminated(identity, normals, spare, "train")
     return too_contaminated(identity, normals, info.counts.get("test", (0, 0))[1], "test")
+
+
+def data_settings(identity: Mapping[str, Any]) -> DataSettings:
+    """The data settings that a data identity stands for."""
+    names = set(DataSettings.model_fields) & set(identity)
+    return DataSettings.parse({name: identity[name] for name in names})

@@ -6,13 +6,17 @@ Rows and columns stand in blocks O, O', A (CSI: O, O'); within a block shift-maj
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from suite.detector import Context
 
 Design = Literal["csi", "a", "b", "b_shift"]
 EXCLUDED, NEGATIVE, POSITIVE = 0, 1, 2
@@ -83,21 +87,10 @@ def classification(logits: Tensor, shifts: int, batch: int) -> Tensor:
     return F.cross_entropy(logits, labels)
 
 
-def draw_target(target: Target, path: str, title: str = "") -> None:
-    """Draw the matrix as the paper's figures do: excluded white, positive blue, negative lavender."""
-    from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(target.cells.numpy(), cmap=ListedColormap(["white", "#d9d2ee", "#3f6fb5"]), vmin=0, vmax=2)
-    block = target.anchors // 2
-    names = ["O", "O'", "A"][: len(target.cells) // block]
-    middles = [block * i + (block - 1) / 2 for i in range(len(names))]
-    axes.set_xticks(middles, names)
-    axes.set_yticks(middles, names)
-    for edge in range(block, len(target.cells), block):
-        axes.axhline(edge - 0.5, color="0.4", linewidth=0.8)
-        axes.axvline(edge - 0.5, color="0.4", linewidth=0.8)
-    axes.set_title(title)
-    figure.savefig(path, dpi=150)
+def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, Any]:
+    """Make the artefact ``mask``: the cells of :func:`target` as ``cells.npy``, and how they are to be read."""
+    if context.folder is None:
+        raise ValueError("the matrix needs a folder to be written to")
+    found = target(identity["design"], identity["shifts"], identity["batch"])
+    np.save(context.folder / "cells.npy", found.cells.numpy(), allow_pickle=False)
+    return {"block": found.anchors // 2, "excluded": EXCLUDED, "negative": NEGATIVE, "positive": POSITIVE}

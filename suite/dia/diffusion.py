@@ -60,7 +60,7 @@ class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
         return loss if loss_reduction == "none" else loss.mean()
 
 
-def _unet(dim: int, channels: int) -> Unet:
+def unet(dim: int, channels: int) -> Unet:
     """The library's Unet; one narrower than the paper's gets narrower attention heads with it."""
     head = min(HEAD, dim)
     return Unet(dim=dim, dim_mults=MULTIPLIERS, channels=channels, attn_dim_head=head, flash_attn=False)
@@ -70,7 +70,7 @@ def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiff
     """A freshly initialised model; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "diffusion", "init"))
-        return PaperDiffusion(_unet(settings.dim, channels), size, settings.loss)
+        return PaperDiffusion(unet(settings.dim, channels), size, settings.loss)
 
 
 class _Trainer:
@@ -225,16 +225,23 @@ def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Ten
     """eps_theta with its averaged (``ema``) or ``raw`` weights, and the schedule's cumulative alphas (T,)."""
     stored = read_torch(folder / "model.pt", device)
     header = stored["header"]
-    unet = _unet(header["dim"], header["channels"])
-    unet.load_state_dict(stored[weights])
-    unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    diffusion = PaperDiffusion(unet, header["size"], header["loss"]).to(device)
+    network = unet(header["dim"], header["channels"])
+    network.load_state_dict(stored[weights])
+    return predictor(network, header["size"], device)
+
+
+def predictor(network: Unet, size: int, device: torch.device) -> tuple[Predict, Tensor]:
+    """eps_theta of a UNet, which is moved to the device and trains no more, and the schedule's cumulative
+    alphas (T,).
+    """
+    network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    schedule = PaperDiffusion(network, size, "l1").to(device)
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
-        result: Tensor = unet(x.contiguous(memory_format=torch.channels_last), t)
+        result: Tensor = network(x.contiguous(memory_format=torch.channels_last), t)
         return result
 
-    return predict, diffusion.alphas_cumprod
+    return predict, schedule.alphas_cumprod
 
 
 @torch.no_grad()

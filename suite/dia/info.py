@@ -117,6 +117,16 @@ class DissolveNone(Settings):
     op: Literal["none"] = setting("none")
 
 
+DISSOLVERS: dict[str, type[Settings]] = {
+    "diffusion": DissolveDiffusion,
+    "gaussian": DissolveBlur,
+    "median": DissolveBlur,
+    "resize": DissolveResize,
+    "none": DissolveNone,
+}
+"""The settings of each dissolver, by its ``op``."""
+
+
 class Diffusion(Settings):
     """Training of the diffusion model (supplement A.1). ``ratio``: the part of its images that it sees (Table
     3).
@@ -219,7 +229,7 @@ def _dia_training(nested: Mapping[str, Any]) -> type[Settings]:
     return _BY_OP.get(op, DiaDiffusion) if isinstance(op, str) else DiaDiffusion
 
 
-def _needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
+def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
     """The diffusion model: named by its own settings, its data, its size and its seed.
 
     It does not see the contamination, except where ``diffusion.data = "train"`` asks for the training set as
@@ -251,6 +261,7 @@ CSI = MethodInfo(
     training=lambda nested: CsiTraining,
     models=(CsiTraining,),
     scoring=Scoring,
+    offers={kind: f"suite.dia.offers:{kind}" for kind in ("mask", "cost", "memory")},
     citation="Tack et al., NeurIPS 2020",
 )
 DIA = MethodInfo(
@@ -261,6 +272,7 @@ DIA = MethodInfo(
     training=_dia_training,
     models=(DiaDiffusion, DiaBlur, DiaResize, DiaNone),
     scoring=Scoring,
-    needs=_needs,
+    needs=needs,
+    offers={kind: f"suite.dia.offers:{kind}" for kind in ("strip", "mask", "cost", "memory")},
     citation="Shi et al., ECCV 2024",
 )

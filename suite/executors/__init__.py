@@ -15,6 +15,7 @@ from suite.registry import Need
 
 if TYPE_CHECKING:
     from suite.plan import Run
+    from suite.store import Store
 
 End = Literal["done", "failed", "interrupted", "blocked", "busy", "died", "skipped"]
 """``busy``: another process has it. ``died``: its worker is gone. ``skipped``: never begun, since we were
@@ -24,10 +25,14 @@ asked to stop.
 
 @dataclass(frozen=True)
 class Task:
-    """A run to be carried out; or, with ``need``, an artefact to be made with the data of ``run``."""
+    """A run to be carried out, or an artefact to be made: exactly one of ``run`` and ``need``.
 
-    run: Run
+    ``goal``: the artefact was asked for itself (a figure shows it), and is not only on the way to something.
+    """
+
+    run: Run | None = None
     need: Need | None = None
+    goal: bool = False
     force: Force = ""
     profile: str = "paper"
     seconds: float | None = None
@@ -35,9 +40,35 @@ class Task:
     @property
     def label(self) -> str:
         """What people see."""
-        if self.need is not None:
-            return f"{self.need.label or self.need.kind} for {self.run.dataset}"
+        if self.run is None:
+            return str(self.need)
         return f"{self.run.method} {self.run.dataset} seed {self.run.seed}"
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for it: a run, or an artefact that is a goal."""
+        return self.goal or self.run is not None
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The artefacts that must be there before."""
+        owner = self.run or self.need
+        return owner.needs if owner is not None else ()
+
+    @property
+    def place(self) -> str:
+        """What it occupies: a fit, or an artefact."""
+        if self.run is not None:
+            return self.run.train_key
+        assert self.need is not None
+        return f"{self.need.kind} {self.need.key}"
+
+    def folder(self, store: Store) -> Path:
+        """Where it is done."""
+        if self.run is not None:
+            return store.run_folder(self.run.train_key)
+        assert self.need is not None
+        return store.artefact_folder(self.need.kind, self.need.key)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Display:
     def ended(self, ended: Ended) -> None:
         """A task is over."""
         task = ended.task
-        if task.need is not None:
+        if not task.asked:
             if ended.end != "skipped":
                 self.line(f"{task.label}: {said(ended)}")
             return
@@ -72,9 +72,7 @@ class Display:
         if not durations:
             return None
         now = time.monotonic()
-        spent = sum(
-            now - slot.began for slot in self.slots if slot.task is not None and slot.task.need is None
-        )
+        spent = sum(now - slot.began for slot in self.slots if slot.task is not None and slot.task.asked)
         work = statistics.median(durations) * (self.total - self.finished) - spent
         return max(0.0, work / max(1, min(len(self.slots), self.total - self.finished)))
 

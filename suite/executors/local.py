@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,6 +21,7 @@ from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display
 from suite.executors.slots import Answer, Slot
 from suite.job import Keep, fit_serves
+from suite.registry import Need
 from suite.store import Store
 
 TICK = 0.2
@@ -32,8 +32,8 @@ LIVES = 3
 
 
 def carry_out(tasks: Iterable[Task], options: Options, display: Display) -> Finished:
-    """Carry out runs, with the artefacts that they want before them. One Ended for each run, in the order of
-    ending.
+    """Carry out runs and make artefacts, with the artefacts that they want before them. One Ended for each
+    task given, in the order of ending.
     """
     local = _Local(list(tasks), options, display)
     ended = local.work()
@@ -104,7 +104,7 @@ class _Local:
                 self.waiting.remove(task)
                 if (found := self._found(task)) is not None and not task.force:
                     self._end(found)
-                elif (owner := claims.owner(_folder(self.store, task))) is not None and owner.alive:
+                elif (owner := claims.owner(task.folder(self.store))) is not None and owner.alive:
                     self.elsewhere.append(task)
                     self.display.elsewhere(task, f"running on {owner}")
                 else:
@@ -113,44 +113,41 @@ class _Local:
 
     def _next(self) -> Task | None:
         """The first task that may start: its artefacts are made, and nobody works on the same fit."""
-        occupied = {_place(slot.task) for slot in self.busy if slot.task} | {
-            _place(t) for t in self.elsewhere
-        }
+        occupied = {slot.task.place for slot in self.busy if slot.task} | {t.place for t in self.elsewhere}
         for task in list(self.waiting):
-            if task.need is None and (reason := self._broken(task)):
+            if reason := self._broken(task):
                 self.waiting.remove(task)
                 self._end(Ended(task, "failed", reason))
-            elif _place(task) not in occupied and not self._wants(task):
+            elif task.place not in occupied and not self._wants(task):
                 return task
         return None
 
     def _wants(self, task: Task) -> bool:
-        """Whether an artefact of a run is still to be made by another task."""
-        if task.need is not None:
-            return False
+        """Whether an artefact that it needs is still to be made by another task."""
         others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
         making = {(other.need.kind, other.need.key) for other in others if other.need is not None}
-        return any((need.kind, need.key) in making for need in task.run.needs)
+        return any((need.kind, need.key) in making for need in task.needs)
 
     def _broken(self, task: Task) -> str:
-        """Why a run cannot succeed: an artefact or the fit that it shares failed in this invocation."""
-        places = [f"{need.kind} {need.key}" for need in task.run.needs]
+        """Why a task cannot succeed: an artefact, or the fit that it shares, failed in this invocation."""
+        places = [f"{need.kind} {need.key}" for need in task.needs]
         reason = next((self.broken[place] for place in places if place in self.broken), "")
-        if reason:
+        if reason and task.run is not None:
             self.store.fail(task.run, reason, stage="fit")
-            return reason
-        return self.broken.get(_place(task), "")
+        return reason or (self.broken.get(task.place, "") if task.run is not None else "")
 
     def _forced(self, task: Task) -> Task:
         """Several evaluations of a fit that is to be made again make it again once."""
-        if task.force == "fit" and task.run.train_key in self.fitted:
+        if task.run is None:
+            return task
+        if task.force == "fit" and task.place in self.fitted:
             return replace(task, force="score")
-        self.fitted.add(task.run.train_key)
+        self.fitted.add(task.place)
         return task
 
     def _keep(self, task: Task) -> Keep:
         """Nothing of a fit is removed while another run of this invocation wants it."""
-        wanted = any(other.need is None and _place(other) == _place(task) for other in self.waiting)
+        wanted = any(other.run is not None and other.place == task.place for other in self.waiting)
         return "all" if wanted else self.options.keep
 
     # Ends
@@ -169,15 +166,18 @@ class _Local:
             self._end(ended)
 
     def _lives_on(self, ended: Ended) -> bool:
-        place = f"{_place(ended.task)} {ended.task.run.eval_key}"
+        run = ended.task.run
+        place = f"{ended.task.place} {run.eval_key if run else ''}"
         self.lives[place] = self.lives.get(place, LIVES) - 1
         return self.lives[place] > 0 and ended.restart
 
     def _buried(self, ended: Ended) -> Ended:
         if self.stopping:
             return replace(ended, end="interrupted", reason="stopped at once")
-        if ended.task.need is None:
-            run = ended.task.run
+        run, need = ended.task.run, ended.task.need
+        if need is not None:
+            self.store.fail_artefact(need, ended.reason)
+        if run is not None:
             # The dead worker's claim is taken over and given back, or the run would count as interrupted.
             with self.store.claim(self.store.run_folder(run.train_key)) or nullcontext():
                 self.store.fail(run, ended.reason, stage="fit")
@@ -187,17 +187,20 @@ class _Local:
         task = ended.task
         if ended.end == "failed":
             if task.need is not None:
-                self.broken[f"{task.need.kind} {task.need.key}"] = (
-                    f"{task.need.label or task.need.kind}: {ended.reason}"
-                )
-            elif (state := self.store.state(task.run)).name == "failed" and _fit_failed(self.store, task):
-                self.broken[_place(task)] = state.reason
+                self.broken[task.place] = f"{task.need.label or task.need.kind}: {ended.reason}"
+            elif (
+                task.run and (state := self.store.state(task.run)).name == "failed" and self._fit_failed(task)
+            ):
+                self.broken[task.place] = state.reason
             if self.options.fail_fast and not self.stopping:
                 self._fail_fast()
-        if task.need is None:
+        if task.asked:
             self.ended.append(ended)
             self.options.on_end(ended)
         self.display.ended(ended)
+
+    def _fit_failed(self, task: Task) -> bool:
+        return (task.folder(self.store) / "state.json").exists()
 
     def _look_elsewhere(self) -> None:
         """Runs that other processes have: done there, failed there, or free again."""
@@ -210,8 +213,8 @@ class _Local:
                 self._end(ended)
             elif not _held(self.store, task):
                 self.elsewhere.remove(task)
-                state = self.store.state(task.run)
-                if task.need is None and state.name == "failed":
+                state = self.store.state(task.run) if task.run else None
+                if state is not None and state.name == "failed":
                     self._end(Ended(task, "failed", state.reason, elsewhere=True))
                 else:
                     self.waiting.insert(0, task)
@@ -219,6 +222,7 @@ class _Local:
     def _found(self, task: Task) -> Ended | None:
         if task.need is not None:
             return Ended(task, "done", elsewhere=True) if self.store.artefact(task.need) else None
+        assert task.run is not None
         outcome = self.store.outcome(task.run.train_key, task.run.eval_key)
         if outcome is not None and not (task.force and _held(self.store, task)):
             return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
@@ -250,34 +254,32 @@ class _Local:
 
 
 def _artefacts(tasks: list[Task], store: Store) -> Iterator[Task]:
-    """The artefacts that these runs want and that are not there, each once."""
-    seen: set[tuple[str, str]] = set()
+    """The artefacts that these tasks want and that are not there, each once and before those made from it.
+
+    A goal among them is left to its own task.
+    """
+    seen = {task.place for task in tasks}
     for task in tasks:
-        if not task.force and fit_serves(task.run, store.run_folder(task.run.train_key)):
+        if task.run and not task.force and fit_serves(task.run, task.folder(store)):
             continue
-        for need in task.run.needs:
-            if (need.kind, need.key) not in seen and store.artefact(need) is None:
-                seen.add((need.kind, need.key))
-                yield Task(task.run, need, profile=task.profile)
+        for need in _absent(task.needs, store):
+            making = Task(need=need, profile=task.profile)
+            if making.place not in seen:
+                seen.add(making.place)
+                yield making
 
 
-def _place(task: Task) -> str:
-    """What a task occupies: a fit's folder or an artefact's."""
-    return f"{task.need.kind} {task.need.key}" if task.need is not None else task.run.train_key
-
-
-def _folder(store: Store, task: Task) -> Path:
-    need = task.need
-    return store.artefact_folder(need.kind, need.key) if need else store.run_folder(task.run.train_key)
+def _absent(needs: Iterable[Need], store: Store) -> Iterator[Need]:
+    """Those of these artefacts that are not there, and what they need and is not there before them."""
+    for need in needs:
+        if store.artefact(need) is None:
+            yield from _absent(need.needs, store)
+            yield need
 
 
 def _held(store: Store, task: Task) -> bool:
-    owner = claims.owner(_folder(store, task))
+    owner = claims.owner(task.folder(store))
     return owner is not None and owner.alive
-
-
-def _fit_failed(store: Store, task: Task) -> bool:
-    return (store.run_folder(task.run.train_key) / "state.json").exists()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Slot:
             self._start()
         message = {
             "store": str(self.options.store),
-            "run": job.run_to_json(task.run),
+            "run": job.run_to_json(task.run) if task.run else None,
             "need": job.need_to_json(task.need) if task.need else None,
             "conditions": {
                 "device": self.device,
@@ -136,12 +136,7 @@ class Slot:
         """The folder of the task at hand."""
         from suite.store import Store
 
-        if self.task is None:
-            return None
-        store, need = Store(self.options.store), self.task.need
-        return (
-            store.artefact_folder(need.kind, need.key) if need else store.run_folder(self.task.run.train_key)
-        )
+        return self.task.folder(Store(self.options.store)) if self.task else None
 
     def progress(self) -> dict[str, Any]:
         """What the task at hand last told of itself."""

@@ -25,6 +25,7 @@ from typing import Any
 from suite import job
 from suite.data.errors import DataMissing
 from suite.detector import Interrupted
+from suite.executors import Task
 from suite.job import Busy, Conditions
 from suite.run import execute, make_artefact, reason_of
 from suite.store import Store
@@ -67,17 +68,19 @@ class Worker:
         start = time.monotonic()
         try:
             store = Store(Path(message["store"]))
-            run = job.run_from_json(message["run"])
-            need = job.need_from_json(message["need"]) if message["need"] else None
-            folder = store.artefact_folder(need.kind, need.key) if need else store.run_folder(run.train_key)
+            task = Task(
+                job.run_from_json(message["run"]) if message["run"] else None,
+                job.need_from_json(message["need"]) if message["need"] else None,
+            )
             given = dict(message["conditions"])
             given["data_root"] = Path(given["data_root"]) if given["data_root"] else None
             conditions = Conditions(**given, stop=self.stopping.is_set)
-            with _captured(folder / "log.txt"):
-                if need is not None:
-                    make_artefact(need, run, store, conditions)
+            with _captured(task.folder(store) / "log.txt"):
+                if task.need is not None:
+                    make_artefact(task.need, store, conditions)
                     return {"end": "done", "seconds": time.monotonic() - start}
-                outcome = execute(run, store, conditions)
+                assert task.run is not None
+                outcome = execute(task.run, store, conditions)
             return {"end": "done", "auroc": outcome.metrics["auroc"], "seconds": time.monotonic() - start}
         except Busy as error:
             return {"end": "busy", "reason": str(error)}

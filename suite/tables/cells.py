@@ -31,6 +31,9 @@ METRICS: Mapping[str, tuple[str, bool]] = {
     "auroc": ("AUROC", True),
     "aupr": ("AUPR", True),
     "fpr95": ("false positive rate at 95 % true positives", False),
+    "parameters": ("parameters (M)", False),
+    "macs": ("MACs (G)", False),
+    "peak_memory_mb": ("peak memory (GiB)", False),
 }
 """Name in a caption and whether higher is better."""
 

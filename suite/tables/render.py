@@ -23,7 +23,7 @@ from suite.tables.table import Row, Table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-PLAIN_AXES = ("case", "dataset", "method")
+PLAIN_AXES = ("case", "dataset", "method", "cost")
 """Axes whose labels speak for themselves; a label of another axis stands behind the axis's name."""
 
 

@@ -2,7 +2,8 @@
 
 One file a spec and profile and format, ``<spec>[-<profile>].md``, ``.tex`` (to be read by ``\\input``) and a
 tidy ``.csv`` with one row for each run; a spec whose cells are scored at several checkpoints gets one table
-for each. Beside them ``index.html``, one page of all tables that needs nothing else (:mod:`suite.tables.html`).
+for each. Figures are ``.png`` and ``.pdf``, one of each a page. Beside them ``index.html``, one
+page of all tables that needs nothing else (:mod:`suite.tables.html`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite import files
+from suite.goals import costs_of
 from suite.plan import assess
-from suite.tables import html, render
+from suite.tables import costs, html, render
+from suite.tables.figures import Figure, figures
 from suite.tables.frame import frame
 from suite.tables.table import Table, build, selections
 
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     from suite.plan import Assessment, Plan
     from suite.store import Store
 
-FORMATS = ("md", "tex", "csv", "html")
+PICTURES = ("png", "pdf")
+FORMATS = ("md", "tex", "csv", *PICTURES, "html")
 LONGEST = 40
 """Characters of a change that stand in a file's name."""
 _RENDERERS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "tex": render.latex}
@@ -38,7 +42,13 @@ def tables(
     data_root: Path | None = None,
     assessments: Sequence[Assessment] | None = None,
 ) -> list[Table]:
-    """The plan's tables: one, or one a checkpoint scored unless ``selection`` is an axis of the table."""
+    """The plan's tables: one, or one a checkpoint scored unless ``selection`` is an axis of the table; none
+    for a figure that is not made of runs.
+    """
+    if costs_of(plan.spec):
+        return [costs.build(plan, store, data_root=data_root)]
+    if plan.goals:
+        return []
     judged = assess(plan, store, data_root=data_root) if assessments is None else assessments
     asked = selections(plan)
     axes = (*plan.spec.table.rows, *plan.spec.table.columns)
@@ -68,13 +78,18 @@ def report(
     sections = []
     for plan in plans:
         judged = assess(plan, store, data_root=data_root)
-        made = tables(plan, store, assessments=judged)
+        made = tables(plan, store, data_root=data_root, assessments=judged)
+        pictures = figures(plan, store, data_root=data_root)
         sections.append(html.Section(plan, made))
         for name in formats:
-            if name == "html":
+            if name in PICTURES:
+                written += [_picture(out, picture, name) for picture in pictures if picture.png]
+            if name in ("html", *PICTURES) or not made:
                 continue
             path = out / f"{stem(plan)}.{name}"
-            if name == "csv":
+            if name == "csv" and plan.goals:
+                files.write_text(path, "".join(costs.csv(table) for table in made))
+            elif name == "csv":
                 buffer = io.StringIO()
                 frame(plan, store, assessments=judged).to_csv(buffer, index=False)
                 files.write_text(path, buffer.getvalue())
@@ -84,6 +99,12 @@ def report(
     if "html" in formats:
         written.append(html.write(sections, store, out, thumbnails=thumbnails, data_root=data_root))
     return written
+
+
+def _picture(out: Path, figure: Figure, kind: str) -> Path:
+    path = out / f"{figure.name}.{kind}"
+    files.write(path, lambda stream: stream.write(figure.png if kind == "png" else figure.pdf))
+    return path
 
 
 def stem(plan: Plan) -> str:

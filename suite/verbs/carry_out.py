@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from suite.devices import devices as visible_devices
 from suite.executors import Ended, Finished, Options, Task
-from suite.job import Conditions, Keep
+from suite.goals import Goal, assess_goals
+from suite.job import Conditions, Force, Keep
 from suite.plan import Assessment, Plan, assess
 from suite.store import Store
 from suite.verbs import common, look
@@ -45,16 +46,37 @@ class How:
 
 @dataclass
 class Work:
-    """What there is to do for some plans: one verdict for each run that any of them needs."""
+    """What there is to do for some plans: one verdict for each run that any of them needs, and for each
+    artefact that any of them shows.
+    """
 
     plans: Sequence[Plan]
     verdicts: dict[str, Assessment] = field(default_factory=dict)
+    goals: dict[tuple[str, str], Goal] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
 
     def due(self, states: Iterable[str]) -> list[Assessment]:
         """The runs in one of these states, in the plans' order."""
         wanted = set(states)
         return [verdict for verdict in self.verdicts.values() if verdict.state in wanted]
+
+    def due_goals(self, states: Iterable[str]) -> list[Goal]:
+        """The artefacts to show that are in one of these states."""
+        wanted = set(states)
+        return [goal for goal in self.goals.values() if goal.state in wanted]
+
+    def tasks(self, states: Iterable[str], force: bool) -> list[Task]:
+        """What is to be done: runs first, then what is shown besides them."""
+        states = tuple(states)
+        how: Force = "fit" if force else ""
+        runs = [
+            Task(run=one.run, force=how, profile=self.profiles[one.run.eval_key], seconds=one.seconds)
+            for one in self.due(states)
+        ]
+        return runs + [
+            Task(need=one.need, goal=True, force=how, profile=self.profiles[one.need.key])
+            for one in self.due_goals(states)
+        ]
 
 
 def run(ask: Ask, how: How) -> int:
@@ -65,21 +87,23 @@ def run(ask: Ask, how: How) -> int:
     slots = how.slots or _slots(devices, how.threads)
     _announce(plans, work, ask, devices, slots, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
-    due = work.due(states)[: how.limit]
-    for reason, runs in _by_reason(work.due(["blocked"])).items():
-        say(f"{len(runs)} of {runs[0].run.dataset} blocked: {reason}")
-    if not how.retry and (failed := work.due(["failed"])):
+    tasks = work.tasks(states, how.force)[: how.limit]
+    blocked = [(one.run.dataset, one.reason) for one in work.due(["blocked"])]
+    blocked += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
+    for reason, names in _by_reason(blocked).items():
+        say(f"{len(names)} of {', '.join(dict.fromkeys(names))} blocked: {reason}")
+    if not how.retry and (failed := [*work.due(["failed"]), *work.due_goals(["failed"])]):
         say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
     finished = Finished(())
     mirrors = _mirrors(plans, store, how)
-    if due:
+    if tasks:
         for plan in plans:
             common.remember(plan, ask, store)
-        finished = _carry_out(due, work, store, ask, how, devices, slots, mirrors)
+        finished = _carry_out(tasks, store, ask, how, devices, slots, mirrors)
     if finished.interrupted:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED
-    look.show_tables(plans, store, ask.data_root, how.out, ("md", "tex"))
+    look.show_tables(plans, store, ask.data_root, how.out, ("md", "tex", "png", "pdf"))
     for mirror in mirrors:
         mirror.close()
     return _exit_code(finished, _judge(plans, store, ask, How()))
@@ -91,13 +115,16 @@ def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
         for verdict in assess(plan, store, data_root=ask.data_root, force=how.force):
             work.verdicts.setdefault(verdict.run.eval_key, verdict)
             work.profiles.setdefault(verdict.run.eval_key, plan.profile)
+        for goal in assess_goals(plan, store, data_root=ask.data_root, force=how.force):
+            work.goals.setdefault((goal.need.kind, goal.need.key), goal)
+            work.profiles.setdefault(goal.need.key, plan.profile)
     return work
 
 
-def _by_reason(verdicts: Iterable[Assessment]) -> dict[str, list[Assessment]]:
-    groups: dict[str, list[Assessment]] = {}
-    for verdict in verdicts:
-        groups.setdefault(verdict.reason, []).append(verdict)
+def _by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name, reason in pairs:
+        groups.setdefault(reason, []).append(name)
     return groups
 
 
@@ -107,12 +134,11 @@ def _announce(
     lines = dict.fromkeys(common.profile_line(plan, ask.profile) for plan in plans)
     where = f"on {', '.join(dict.fromkeys(devices))}, {slots} at a time, {how.threads} thread(s) each"
     say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
-    say(look.totals(list(work.verdicts.values()), slots))
+    say(look.totals(list(work.verdicts.values()), list(work.goals.values()), slots))
 
 
 def _carry_out(
-    due: Sequence[Assessment],
-    work: Work,
+    tasks: Sequence[Task],
     store: Store,
     ask: Ask,
     how: How,
@@ -120,18 +146,10 @@ def _carry_out(
     slots: int,
     mirrors: Sequence[Mirror],
 ) -> Finished:
-    tasks = [
-        Task(
-            verdict.run,
-            force="fit" if how.force else "",
-            profile=work.profiles[verdict.run.eval_key],
-            seconds=verdict.seconds,
-        )
-        for verdict in due
-    ]
     if how.retry:
         for task in tasks:
-            store.clear(task.run)
+            if task.run is not None:
+                store.clear(task.run)
     if how.in_process:
         return _in_process(tasks, store, ask, how, devices[0])
 
@@ -164,7 +182,7 @@ def _in_process(tasks: Sequence[Task], store: Store, ask: Ask, how: How, device:
 
     from suite.detector import Interrupted
     from suite.job import Busy
-    from suite.run import execute
+    from suite.run import execute, make_artefact
 
     ended: list[Ended] = []
     forced: set[str] = set()
@@ -178,23 +196,24 @@ def _in_process(tasks: Sequence[Task], store: Store, ask: Ask, how: How, device:
             stop=lambda: bool(stopping),
         )
         for number, task in enumerate(tasks):
-            force = "score" if task.force and task.run.train_key in forced else task.force
-            forced.add(task.run.train_key)
-            rest = {other.run.train_key for other in tasks[number + 1 :]}
-            keep: Keep = "all" if task.run.train_key in rest else how.keep
+            force: Force = "score" if task.run and task.force and task.place in forced else task.force
+            forced.add(task.place)
+            keep: Keep = "all" if task.place in {other.place for other in tasks[number + 1 :]} else how.keep
             say(f"[{number + 1}/{len(tasks)}] {task.label}")
+            mine = replace(conditions, profile=task.profile, force=force, keep=keep)
             try:
-                outcome = execute(
-                    task.run, store, replace(conditions, profile=task.profile, force=force, keep=keep)
-                )
+                outcome = execute(task.run, store, mine) if task.run else None
+                if task.need is not None:
+                    make_artefact(task.need, store, mine)
             except (Interrupted, KeyboardInterrupt):
                 return Finished(tuple(ended), interrupted=True)
             except Busy as error:
                 say(f"left out: {error}")
                 ended.append(Ended(task, "busy", str(error)))
                 continue
-            say(f"AUROC {outcome.metrics['auroc']:.3f}")
-            ended.append(Ended(task, "done", auroc=outcome.metrics["auroc"]))
+            auroc = outcome.metrics["auroc"] if outcome else None
+            say("done" if auroc is None else f"AUROC {auroc:.3f}")
+            ended.append(Ended(task, "done", auroc=auroc))
     return Finished(tuple(ended))
 
 
@@ -218,9 +237,10 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 
 def _exit_code(finished: Finished, after: Work) -> int:
-    if any(one.end != "done" for one in finished.ended) or after.due(["failed"]):
+    failed = [*after.due(["failed"]), *after.due_goals(["failed"])]
+    if failed or any(one.end != "done" for one in finished.ended):
         return FAILED
-    states = {verdict.state for verdict in after.verdicts.values()}
+    states = {one.state for one in after.verdicts.values()} | {one.state for one in after.goals.values()}
     return FAILED if states == {"blocked"} else OK
 
 
@@ -236,4 +256,4 @@ def _mirrors(plans: Sequence[Plan], store: Store, how: How) -> list[Mirror]:
         return []
     from suite.tracking import Mirror
 
-    return [Mirror(plan, store, how.tracking_uri) for plan in plans]
+    return [Mirror(plan, store, how.tracking_uri) for plan in plans if plan.runs]

@@ -180,8 +180,14 @@ def latest(plans: Sequence[Plan]) -> list[Plan]:
 def found_profiles(plan: Plan, store: Store) -> list[Plan]:
     """The plan under each profile that the store has results of; under its own when it has none."""
     keys = {(outcome.eval_key, outcome.profile) for outcome in store.outcomes()}
-    every = [expand(plan.spec, profile=name) for name in profile_names(plan.spec.path.parent)]
-    found = [one for one in every if any((run.eval_key, one.profile) in keys for run in one.runs)]
+    every = [plan, *(expand(plan.spec, profile=name) for name in profile_names(plan.spec.path.parent))]
+    if plan.goals:
+        # An artefact knows no profile: under those that change nothing in it the figure is the same one.
+        distinct: dict[tuple[str, ...], Plan] = {}
+        for one in every:
+            distinct.setdefault(tuple(need.key for need in one.goals), one)
+        return [one for one in distinct.values() if any(map(store.artefact, one.goals))] or [plan]
+    found = [one for one in every[1:] if any((run.eval_key, one.profile) in keys for run in one.runs)]
     return found or [plan]
 
 

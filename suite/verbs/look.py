@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from suite import files, registry, resources
 from suite.executors.display import duration, stage_note
-from suite.plan import Assessment, Plan, assess
+from suite.goals import Goal, assess_goals
+from suite.plan import Assessment, Cell, Plan, assess
+from suite.registry import in_order
 from suite.store import Store
 from suite.verbs import common
 from suite.verbs.common import FAILED, OK, USAGE, Ask, grid, say, say_json
@@ -20,34 +23,64 @@ ORDER = ("done", "stale", "failed", "blocked", "running", "interrupted", "to run
 def validate(ask: Ask) -> int:
     """Check specs; SpecErrors carries the faults."""
     for plan in common.plans_of(ask):
-        say(f"{plan.spec.path}: fine, {len(plan.cells)} cells, {len(plan.runs)} runs ({plan.profile})")
+        made = f"{len(plan.goals)} artefacts" if plan.goals else f"{len(plan.runs)} runs"
+        say(f"{plan.spec.path}: fine, {len(plan.cells)} cells, {made} ({plan.profile})")
     return OK
 
 
 def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False) -> int:
     """Print what would be done and why."""
     plans, store = common.plans_of(ask), ask.open()
-    judged = [(one, assess(one, store, data_root=ask.data_root, force=force)) for one in plans]
+    judged = [_judged(one, store, ask, force) for one in plans]
     if as_json:
-        say_json([entry for one, verdicts in judged for entry in _entries(one, verdicts)])
+        say_json([entry for one in judged for entry in _entries(one)])
         return OK
-    for one, verdicts in judged:
-        say(f"{one.spec.name}: {one.spec.title}; {common.profile_line(one, ask.profile)}")
-        by_key = {verdict.run.eval_key: verdict for verdict in verdicts}
-        rows = [row for cell in one.cells for row in _rows(cell, by_key)]
+    for one in judged:
+        say(f"{one.plan.spec.name}: {one.plan.spec.title}; {common.profile_line(one.plan, ask.profile)}")
+        by_key = {verdict.run.eval_key: verdict for verdict in one.verdicts}
+        shown = {goal.need.key: goal for goal in one.goals}
+        rows = [row for cell in one.plan.cells for row in _rows(cell, by_key, shown)]
         grid(("cell", "seeds", "state", "reason", "estimated time"), rows)
-    every = {verdict.run.eval_key: verdict for _, verdicts in judged for verdict in verdicts}
-    say(totals(list(every.values()), slots))
-    for line in _download_lines(every.values(), ask):
+    every = {verdict.run.eval_key: verdict for one in judged for verdict in one.verdicts}
+    goals = {(goal.need.kind, goal.need.key): goal for one in judged for goal in one.goals}
+    say(totals(list(every.values()), list(goals.values()), slots))
+    for line in _download_lines(every.values(), goals.values(), ask):
         say(line)
-    for line in _artefact_lines(plans, every.values(), store):
+    for line in _artefact_lines(plans, every.values(), goals.values(), store):
         say(line)
     return OK
 
 
-def _entries(plan: Plan, verdicts: Iterable[Assessment]) -> Iterable[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Judged:
+    """A plan and the states of what it needs."""
+
+    plan: Plan
+    verdicts: Sequence[Assessment]
+    goals: Sequence[Goal]
+
+
+def _judged(plan: Plan, store: Store, ask: Ask, force: bool = False) -> _Judged:
+    verdicts = assess(plan, store, data_root=ask.data_root, force=force)
+    return _Judged(plan, verdicts, assess_goals(plan, store, data_root=ask.data_root, force=force))
+
+
+def _entries(judged: _Judged) -> Iterable[dict[str, Any]]:
+    plan = judged.plan
+    cells = {need.key: dict(cell.labels) for cell in reversed(plan.cells) for need in cell.goals}
+    for goal in judged.goals:
+        yield {
+            "spec": plan.spec.name,
+            "profile": plan.profile,
+            "cell": cells[goal.need.key],
+            "artefact": goal.need.kind,
+            "dataset": goal.need.dataset,
+            "state": goal.state,
+            "reason": goal.reason,
+            "key": goal.need.key,
+        }
     labels = {run.eval_key: dict(cell.labels) for cell in reversed(plan.cells) for run in cell.runs}
-    for verdict in verdicts:
+    for verdict in judged.verdicts:
         run = verdict.run
         yield {
             "spec": plan.spec.name,
@@ -64,7 +97,13 @@ def _entries(plan: Plan, verdicts: Iterable[Assessment]) -> Iterable[dict[str, A
         }
 
 
-def _rows(cell: Any, verdicts: Mapping[str, Assessment]) -> Iterable[tuple[str, ...]]:
+def _rows(
+    cell: Cell, verdicts: Mapping[str, Assessment], goals: Mapping[str, Goal]
+) -> Iterable[tuple[str, ...]]:
+    for need in cell.goals:
+        goal = goals[need.key]
+        name = " / ".join(cell.labels.values()) or str(need)
+        yield name, "", goal.state, "" if goal.reason == goal.state else goal.reason, ""
     groups: dict[tuple[str, str], list[Assessment]] = {}
     for run in cell.runs:
         verdict = verdicts[run.eval_key]
@@ -77,39 +116,51 @@ def _rows(cell: Any, verdicts: Mapping[str, Assessment]) -> Iterable[tuple[str, 
         yield name, seeds, state, "" if reason == state else reason, time
 
 
-def totals(verdicts: Sequence[Assessment], slots: int) -> str:
-    """``36 runs: 20 done, 12 to run, about 5 h on 1 slot (median of done runs)``."""
-    counts = Counter[str](verdict.state for verdict in verdicts)
-    parts = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
+def totals(verdicts: Sequence[Assessment], goals: Sequence[Goal], slots: int) -> str:
+    """``36 runs: 20 done, 12 to run, about 5 h on 1 slot (median of done runs); 3 artefacts to show: 3 to run``."""
+    shown = f"{len(goals)} artefact{'s' * (len(goals) != 1)} to show: {', '.join(_counted(goals))}"
+    if goals and not verdicts:
+        return shown
+    parts = _counted(verdicts)
     due = [one for one in verdicts if one.state in ("to run", "interrupted")]
     known = [one.seconds for one in due if one.seconds is not None]
     if known:
         time = duration(sum(known) / min(max(1, slots), len(known)))
         rest = f", {len(due) - len(known)} unknown" if len(known) < len(due) else ""
         parts.append(f"about {time} on {slots} slot{'s' * (slots != 1)} (median of done runs{rest})")
-    return f"{len(verdicts)} runs: {', '.join(parts) or 'none'}"
+    runs = f"{len(verdicts)} runs: {', '.join(parts) or 'none'}"
+    return f"{runs}; {shown}" if goals else runs
 
 
-def _download_lines(verdicts: Iterable[Assessment], ask: Ask) -> Iterable[str]:
+def _download_lines(verdicts: Iterable[Assessment], goals: Iterable[Goal], ask: Ask) -> Iterable[str]:
     from suite.data import pack
     from suite.data.identity import DataSettings
 
-    due = [one.run for one in verdicts if one.state in ("to run", "interrupted")]
-    for name, size in dict.fromkeys((run.dataset, int(run.train["data"]["size"])) for run in due):
+    runs = [one.run for one in verdicts if one.state in ("to run", "interrupted")]
+    wanted = [(run.dataset, run.train["data"]) for run in runs]
+    needs = [need for run in runs for need in run.needs]
+    needs += [one.need for one in goals if one.state in ("to run", "interrupted")]
+    wanted += [(need.dataset, need.data) for need in in_order(needs) if need.data]
+    for name, size in dict.fromkeys((name, int(data["size"])) for name, data in wanted):
         info = registry.dataset(name)
         if pack.find(info, DataSettings(size=size), ask.store, ask.data_root) is None:
             yield f"before that, once: {name} is downloaded ({pack.command(info)})"
 
 
-def _artefact_lines(plans: Iterable[Plan], verdicts: Iterable[Assessment], store: Store) -> Iterable[str]:
+def _counted(judged: Iterable[Assessment | Goal]) -> list[str]:
+    counts = Counter[str](one.state for one in judged)
+    return [f"{counts[state]} {state}" for state in ORDER if counts[state]]
+
+
+def _artefact_lines(
+    plans: Iterable[Plan], verdicts: Iterable[Assessment], goals: Iterable[Goal], store: Store
+) -> Iterable[str]:
     due = {one.run.train_key for one in verdicts if one.state in ("to run", "interrupted")}
-    seen: set[str] = set()
-    for one in plans:
-        for run in one.fits:
-            for need in run.needs:
-                if run.train_key in due and need.key not in seen and store.artefact(need) is None:
-                    seen.add(need.key)
-                    yield f"before that, once: {need.label or need.kind} for {run.dataset}"
+    wanted = [need for one in plans for run in one.fits if run.train_key in due for need in run.needs]
+    wanted += [need for one in goals if one.state in ("to run", "interrupted") for need in one.need.needs]
+    for need in in_order(wanted):
+        if store.artefact(need) is None:
+            yield f"before that, once: {need}"
 
 
 def status(ask: Ask, *, as_json: bool = False) -> int:
@@ -118,16 +169,20 @@ def status(ask: Ask, *, as_json: bool = False) -> int:
     plans, faults = (common.plans_of(ask), []) if ask.specs else common.remembered(store)
     for fault in faults:
         say(fault)
-    judged = [(one, assess(one, store, data_root=ask.data_root)) for one in plans]
-    failed = any(verdict.state == "failed" for _, verdicts in judged for verdict in verdicts)
+    judged = [_judged(one, store, ask) for one in plans]
+    states = {one.state for both in judged for one in both.verdicts}
+    failed = "failed" in states | {one.state for both in judged for one in both.goals}
     if as_json:
-        say_json([entry for one, verdicts in judged for entry in _entries(one, verdicts)])
+        say_json([entry for one in judged for entry in _entries(one)])
         return FAILED if failed else OK
     if not plans:
         say(f"nothing has been run in {store.root} yet: suite run quickstart")
-    for one, verdicts in judged:
-        say(f"{one.spec.name} ({one.profile}): {totals(verdicts, 1)}")
-        for verdict in verdicts:
+    for one in judged:
+        say(f"{one.plan.spec.name} ({one.plan.profile}): {totals(one.verdicts, one.goals, 1)}")
+        for goal in one.goals:
+            if goal.state in ("running", "failed", "interrupted"):
+                say(f"  {goal.need.key[:12]} {goal.need}: {goal.reason}")
+        for verdict in one.verdicts:
             if verdict.state in ("running", "failed", "interrupted"):
                 run = verdict.run
                 say(

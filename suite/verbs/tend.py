@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from suite import claims, files, resources
 from suite.plan import Plan, expand
@@ -31,8 +32,14 @@ class Reached:
         for run in plan.runs:
             self.fits.add(run.train_key[:KEY_LENGTH])
             self.evaluations.add(run.eval_key[:KEY_LENGTH])
-            self.artefacts |= {(need.kind, need.key[:KEY_LENGTH]) for need in run.needs}
-            self.data.add((str(run.train["data"]["name"]), int(run.train["data"]["size"])))
+            self._add_data(run.train["data"])
+        for need in plan.artefacts:
+            self.artefacts.add((need.kind, need.key[:KEY_LENGTH]))
+            self._add_data(need.data)
+
+    def _add_data(self, identity: Mapping[str, Any] | None) -> None:
+        if identity:
+            self.data.add((str(identity["name"]), int(identity["size"])))
 
 
 def gc(ask: Ask, *, yes: bool = False) -> int:
@@ -135,7 +142,7 @@ def sync(ask: Ask, uri: str | None) -> int:
     plans, faults = (common.plans_of(ask), []) if ask.specs else common.remembered(store)
     for fault in faults:
         say(fault)
-    done = tracking.sync(_distinct(common.latest(plans)), store, uri)
+    done = tracking.sync(_distinct(plan for plan in common.latest(plans) if plan.runs), store, uri)
     say(f"{done.uri}: {done.cells} cells and {done.seeds} runs written")
     return FAILED if done.warning or faults else OK
 

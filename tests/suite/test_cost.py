@@ -7,9 +7,10 @@ import sys
 import time
 
 import numpy as np
+import pytest
 import torch
 
-from suite.cost import Meter, count_parameters
+from suite.cost import Meter, count, count_parameters, plain_environment
 
 
 def test_a_sleep_takes_time_but_no_processor() -> None:
@@ -68,3 +69,17 @@ def test_parameters_are_counted_once() -> None:
     assert count_parameters(Holder().network) == 3 * 4 + 4
     assert count_parameters(Teller()) == 7
     assert count_parameters(object()) == 0
+
+
+def test_macs_are_counted_by_hand() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Flatten(), torch.nn.Linear(8 * 16, 10)
+    )
+    assert count(network, (3, 8, 8)) == ((3 * 8 * 9 + 8) + (128 * 10 + 10), 16 * 8 * 3 * 9 + 128 * 10)
+
+
+def test_a_measuring_process_has_a_plain_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "0")
+    found = plain_environment()
+    assert "MALLOC_MMAP_MAX_" not in found
+    assert found["PATH"]

@@ -39,6 +39,13 @@ def _fit(folder: Path, *, weights: bool = True, snapshots: tuple[int, ...] = (),
     return folder
 
 
+def test_what_an_artefact_needs_survives_json() -> None:
+    strip = Need("strip", 1, {"t": [1]}, "fakes:show", needs=(NEED,), dataset="toy", data={"name": "toy"})
+    assert need_from_json(json.loads(json.dumps(need_to_json(strip)))) == strip
+    earlier = {"kind": "k", "version": 1, "identity": {}, "make": "m:f", "label": ""}
+    assert need_from_json(earlier) == Need("k", 1, {}, "m:f")
+
+
 def test_a_run_survives_json() -> None:
     assert run_from_json(json.loads(json.dumps(run_to_json(RUN)))) == RUN
     assert need_from_json(json.loads(json.dumps(need_to_json(NEED)))) == NEED

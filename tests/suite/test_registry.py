@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from suite import registry
-from suite.registry import Need, UnknownNameError
+from suite.registry import Need, UnknownNameError, in_order
+from suite.settings import key_of
 
 NEED = Need(
     "diffusion", 1, {"data": {"name": "phantom"}, "size": 32}, "suite.dia.diffusion:make", "diffusion model"
@@ -118,3 +120,27 @@ def test_an_artefact_is_named_by_what_it_holds() -> None:
     assert replace(NEED, make="elsewhere:make", label="another label").key == NEED.key
     changed = [replace(NEED, kind="bank"), replace(NEED, version=2), replace(NEED, identity={"size": 32})]
     assert len({NEED.key, *(need.key for need in changed)}) == 4
+
+
+def _need(kind: str, *needs: Need, data: dict[str, Any] | None = None) -> Need:
+    return Need(kind, 1, {"of": kind}, "m:f", needs=needs, data=data)
+
+
+def test_artefacts_come_after_what_they_need_and_once() -> None:
+    model, other = _need("model"), _need("other")
+    strip = _need("strip", model, other)
+    assert in_order([strip, other, _need("model"), strip]) == (model, other, strip)
+
+
+def test_what_an_artefact_needs_is_in_its_key_and_nothing_else_new_is() -> None:
+    plain = Need("diffusion", 1, {"size": 32}, "m:f")
+    assert plain.key == key_of({"kind": "diffusion", "version": 1, "identity": {"size": 32}})
+    assert replace(plain, label="x", dataset="toy", data={"name": "toy"}).key == plain.key
+    assert replace(plain, needs=(_need("model"),)).key != plain.key
+
+
+def test_data_are_filled_in_where_none_are_named() -> None:
+    foreign, none = _need("model", data={"name": "elsewhere"}), _need("cost", data={})
+    made = _need("strip", foreign, none, _need("own")).made_from("folder:x", {"name": "x"})
+    assert (made.dataset, made.data) == ("folder:x", {"name": "x"})
+    assert [need.data for need in made.needs] == [{"name": "elsewhere"}, {}, {"name": "x"}]

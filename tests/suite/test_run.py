@@ -240,11 +240,11 @@ def test_scoring_does_without_an_artefact_that_is_gone(bench: Bench, store: Stor
 
 def test_an_artefact_of_other_data_is_made_again(bench: Bench, store: Store) -> None:
     run = bench.run(uses="artefact")
-    make_artefact(run.needs[0], run, store, Conditions())
+    make_artefact(run.needs[0], store, Conditions())
     path = store.artefact_folder("fake", run.needs[0].key) / "done.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "data": "other"}))
-    make_artefact(run.needs[0], run, store, Conditions())
-    make_artefact(run.needs[0], run, store, Conditions())
+    make_artefact(run.needs[0], store, Conditions())
+    make_artefact(run.needs[0], store, Conditions())
     assert bench.told("make") == 2
 
 

@@ -57,6 +57,39 @@ def make(identity: Mapping[str, Any], pack: Any, context: Any) -> dict[str, Any]
     return {"images": len(pack.images)}
 
 
+def offer(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any]) -> Need:
+    """A strip that needs the fake artefact."""
+    assert isinstance(training, Training)
+    if training.uses == "nothing":
+        raise ValueError("uses nothing, so there is nothing to show")
+    identity = {"data": dict(data), "steps": options["steps"], "trouble": training.trouble}
+    return Need("strip", 1, identity, "fakes:show", "fake strip", _needs(training, data, 0))
+
+
+def show(identity: Mapping[str, Any], pack: Any, context: Any) -> dict[str, Any]:
+    tell("show")
+    if identity["trouble"] == "fit":
+        raise RuntimeError("nothing to be seen")
+    assert (context.artefacts["fake"] / "mean.txt").exists()
+    places = [pack.images[:1]] * (1 + len(identity["steps"]))
+    np.savez(context.folder / "strip.npz", images=np.stack(places, axis=1))
+    variance = [1.0, *(1 / (2 + number) for number in range(len(identity["steps"])))]
+    return {"along": {"t": identity["steps"]}, "variance": variance, "compared": 64, "labels": [0]}
+
+
+def count(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any]) -> Need:
+    """A cost that needs no data."""
+    assert isinstance(training, Training)
+    identity = {"steps": training.train.steps, "channels": options["channels"]}
+    return Need("cost", 1, identity, "fakes:counted", "fake cost", data={})
+
+
+def counted(identity: Mapping[str, Any], pack: Any, context: Any) -> dict[str, Any]:
+    assert pack is None
+    tell("count")
+    return {"parameters": 2_000_000, "macs": 10**9 * identity["steps"]}
+
+
 class Fake:
     """Learns the mean image with noise that shrinks; the further it is, the better it scores."""
 
@@ -169,6 +202,7 @@ FAKE = MethodInfo(
     models=(Training,),
     scoring=Scoring,
     needs=_needs,
+    offers={"strip": "fakes:offer", "cost": "fakes:count"},
 )
 TOY = DataInfo(
     name="toy", title="Toy", source="fakes:pack", size=8, channels=1, validation=True, stand_in=True

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from suite.dia.contrast import EXCLUDED, NEGATIVE, POSITIVE, classification, contrastive, draw_target, target
+from suite.detector import Context
+from suite.dia.contrast import EXCLUDED, NEGATIVE, POSITIVE, classification, contrastive, make, target
 
 # K = 2, B = 2. Rows and columns: O (k0 b0, k0 b1, k1 b0, k1 b1), O' alike, A alike.
 # "." excluded, "n" negative, "P" positive.
@@ -158,7 +160,10 @@ def test_classification_is_the_mean_cross_entropy_of_the_shift():
     assert classification(logits, 2, 2).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_matrix_can_be_drawn(tmp_path):
-    path = tmp_path / "target.png"
-    draw_target(target("a", 2, 2), str(path), "DIA (a)")
-    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+@pytest.mark.parametrize("design", ["csi", "a", "b", "b_shift"])
+def test_the_artefact_is_the_matrix_that_the_loss_uses(tmp_path, design):
+    context = Context(device=torch.device("cpu"), seed=0, folder=tmp_path)
+    facts = make({"design": design, "shifts": 2, "batch": 3}, None, context)
+    cells = np.load(tmp_path / "cells.npy", allow_pickle=False)
+    assert np.array_equal(cells, target(design, 2, 3).cells.numpy())
+    assert facts == {"block": 6, "excluded": EXCLUDED, "negative": NEGATIVE, "positive": POSITIVE}

@@ -117,8 +117,8 @@ def test_no_variant_is_written_over_another(tmp_path: Path, store: Store) -> Non
 
 
 def test_unknown_format(tmp_path: Path, store: Store) -> None:
-    with pytest.raises(ValueError, match="no format 'pdf'; there are md, tex, csv"):
-        report.report([plan_of(tmp_path)], store, tmp_path / "out", ["pdf"])
+    with pytest.raises(ValueError, match="no format 'docx'; there are md, tex, csv, png, pdf"):
+        report.report([plan_of(tmp_path)], store, tmp_path / "out", ["docx"])
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,55 @@
+"""The checks of a spec that concern what is shown besides scores: figures, and tables of costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.goals import COSTS
+from suite.spec_check import Checker
+from suite.vocabulary import did_you_mean, shown
+
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "dissolving": ("steps", "images", "pages"),
+    "kernels": ("kernels", "images", "pages"),
+    "masks": ("shifts", "batch", "pages"),
+}
+"""Kind of a figure -> the keys that act on it."""
+
+
+def check_figure(
+    checker: Checker, raw: Any, labels: tuple[str, ...], grid: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """A figure has no key that cannot act on its kind, and its pages are an axis."""
+    given = raw if isinstance(raw, Mapping) else {}
+    kind = given.get("kind")
+    taken = TAKES.get(kind) if isinstance(kind, str) else None
+    known = {name for names in TAKES.values() for name in names}
+    for name in given if taken is not None else ():
+        if name in known and name not in (taken or ()):
+            takes = ", ".join(taken or ()) or "no further key"
+            checker.fault(f"figure.{name}", f"does nothing for the kind {shown(kind)}, which takes {takes}")
+    for name in ("steps", "kernels"):
+        if isinstance(given.get(name), list):
+            checker.repeated(f"figure.{name}", given[name])
+            if not given[name]:
+                checker.fault(f"figure.{name}", "is empty")
+    axes = (*(("case",) if labels else ()), *grid)
+    pages = given.get("pages")
+    if isinstance(pages, str) and pages not in axes:
+        checker.fault(
+            "figure.pages", f"{shown(pages)} is not an axis of this spec{did_you_mean(pages, axes)}"
+        )
+
+
+def check_costs(checker: Checker, raw: Any) -> None:
+    """A table of costs shows nothing else, and only such a table shows what no run measures."""
+    given = raw if isinstance(raw, Mapping) else {}
+    metric, extra = given.get("metric", "auroc"), given.get("extra")
+    for name in extra if isinstance(extra, list) else ():
+        if metric in COSTS and name not in COSTS:
+            checker.fault(
+                "table.extra", f"{shown(name)} is no cost ({', '.join(COSTS)}), and the metric is one"
+            )
+        if metric not in COSTS and name == "macs":
+            checker.fault("table.extra", 'runs do not count "macs": make it the metric of a table of its own')
