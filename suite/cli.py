@@ -490,6 +490,30 @@ def data_add(
     _end(verb.add(_ask(None, store, data_root), name, path, tuple(sizes or ()), skip_faulty=skip_faulty))
 
 
+@data.command("verify")
+def data_verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Data sets (`suite data list`); by default all."),
+    ] = None,
+    store: Where = RUNS,
+    data_root: DataRoot = None,
+    sizes: Sizes = None,
+    near: Annotated[bool, typer.Option("--near", help="Look for near-duplicates too.")] = False,
+    json: Json = False,
+) -> None:
+    """Check data sets: official digest, published counts, equal images, conflicting labels, leaks.
+
+    What is at hand and not packed yet is packed first. Exit code 1 when a set that is present is wrong.
+
+    Example: suite data verify sars_cov_2 --near
+    """
+    from suite.verbs import verify as verb
+
+    asked = _ask(None, store, data_root)
+    _end(verb.verify(asked, names or [], tuple(sizes or ()), near=near, as_json=json))
+
+
 def _ask(
     specs: list[str] | None,
     store: Path,

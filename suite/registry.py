@@ -129,11 +129,12 @@ class DataInfo:
 
     ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can
     be packed at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands
-    in the keys. ``validation`` tells whether the set has a validation split of its own, ``split_rule`` how it is
-    split. ``counts`` are the published numbers of normal and anomalous images by split, ``published`` those of
-    images by class. ``channels`` 0: as the images turn out. ``obtain`` says how to get it; ``files`` are the
-    names under which the data root may hold it. ``origin`` is where a ``folder:PATH`` lies on this machine:
-    provenance, never in a key.
+    in the keys. ``validation`` tells whether the set has a validation split of its own, ``split_rule`` how it
+    is split. ``counts`` are the published numbers of normal and anomalous images by split, ``published``
+    those of images by class, ``served`` what the source has where it is known to differ from them.
+    ``channels`` 0: as the images turn out. ``obtain`` says how to get it; ``files`` are the names under which
+    the data root may hold it. ``origin`` is where a ``folder:PATH`` lies on this machine: provenance, never
+    in a key.
     """
 
     name: str
@@ -155,6 +156,7 @@ class DataInfo:
     origin: str = ""
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     published: Mapping[str, int] = field(default_factory=dict)
+    served: Mapping[str, int] = field(default_factory=dict)
     split_rule: str = ""
     files: tuple[str, ...] = ()
 

@@ -6,9 +6,13 @@ Two images are equal when their packed pixels are, byte by byte.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from suite.data.source import SPLITS
 
 HASH_BYTES = 32
 
@@ -50,6 +54,40 @@ def digest_of(
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """Groups of more than one image, by number: ``inside`` each split, ``across`` two, and with ``conflicting``
+    classes.
+    """
+
+    sizes: dict[str, NDArray[np.int64]]
+    inside: dict[str, NDArray[np.int64]]
+    across: dict[tuple[str, str], NDArray[np.int64]]
+    conflicting: NDArray[np.int64]
+
+    def extra(self, split: str) -> int:
+        """How many images of a split repeat another one there."""
+        return int(np.maximum(self.sizes[split] - 1, 0).sum())
+
+
+def repeats(group: NDArray[np.int64], classes: NDArray[np.int64], splits: NDArray[np.str_]) -> Repeats:
+    """Where images of one group stand. ``group``: (N,) the number of each image's group of equal (or nearly
+    equal) images.
+    """
+    count = int(group.max(initial=-1)) + 1
+    sizes = {s: np.bincount(group[splits == s], minlength=count) for s in SPLITS}
+    low = np.full(count, np.iinfo(np.int64).max)
+    high = np.full(count, np.iinfo(np.int64).min)
+    np.minimum.at(low, group, classes)
+    np.maximum.at(high, group, classes)
+    return Repeats(
+        sizes,
+        {s: np.flatnonzero(n > 1) for s, n in sizes.items()},
+        {(a, b): np.flatnonzero((sizes[a] > 0) & (sizes[b] > 0)) for a, b in combinations(SPLITS, 2)},
+        np.flatnonzero(high > low),
+    )
+
+
 def faults(
     hashes: NDArray[np.uint8],
     classes: NDArray[np.int64],
@@ -61,27 +99,20 @@ def faults(
     conflicting classes.
     """
     group = groups(hashes)
-    count = int(group.max(initial=-1)) + 1
+    there = repeats(group, classes, splits)
     found = []
-    per_split = {s: np.bincount(group[splits == s], minlength=count) for s in ("train", "val", "test")}
-    for name, sizes in per_split.items():
-        if more := int(np.maximum(sizes - 1, 0).sum()):
-            examples = _examples(np.flatnonzero(sizes > 1), group, ids, (splits == name), shown)
+    for name, at in there.inside.items():
+        if more := there.extra(name):
+            examples = _examples(at, group, ids, (splits == name), shown)
             found.append(f"{more} image(s) of {name} repeat another one there: {examples}")
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        both = np.flatnonzero((per_split[one] > 0) & (per_split[other] > 0))
-        if len(both):
-            examples = _examples(both, group, ids, np.isin(splits, (one, other)), shown)
-            found.append(f"{len(both)} image(s) stand in both {one} and {other}: {examples}")
-    low = np.full(count, np.iinfo(np.int64).max)
-    high = np.full(count, np.iinfo(np.int64).min)
-    np.minimum.at(low, group, classes)
-    np.maximum.at(high, group, classes)
-    conflicting = np.flatnonzero(low != high)
-    if len(conflicting):
+    for (one, other), at in there.across.items():
+        if len(at):
+            examples = _examples(at, group, ids, np.isin(splits, (one, other)), shown)
+            found.append(f"{len(at)} image(s) stand in both {one} and {other}: {examples}")
+    if len(there.conflicting):
         labelled = np.char.add(np.char.add(ids, " = class "), classes.astype(str))
-        examples = _examples(conflicting, group, labelled, np.ones(len(ids), bool), shown)
-        found.append(f"{len(conflicting)} image(s) have conflicting labels: {examples}")
+        examples = _examples(there.conflicting, group, labelled, np.ones(len(ids), bool), shown)
+        found.append(f"{len(there.conflicting)} image(s) have conflicting labels: {examples}")
     return tuple(found)
 
 

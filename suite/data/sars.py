@@ -20,6 +20,7 @@ INFO = DataInfo(
     normal_classes=(1,),
     class_names=("COVID", "non-COVID"),
     published={"COVID": 1252, "non-COVID": 1230},
+    served={"non-COVID": 1229},
     split_rule="7:3 over the normal images; all others are test images",
     licence="CC BY-NC-SA 4.0",
     citation="Soares et al., medRxiv 2020.04.24.20078584",

@@ -18,10 +18,7 @@ from suite.verbs.common import OK, USAGE, Ask, console, grid, say, say_json
 
 def list_(ask: Ask, *, as_json: bool = False) -> int:
     """Print every set with its facts, and whether it is at hand or how to get it."""
-    from suite.data import catalogue
-
-    infos = {info.name: info for info in (*registry.datasets().values(), *catalogue.every())}
-    entries = [_entry(info, ask) for info in infos.values()]
+    entries = [_entry(info, ask) for info in known()]
     if as_json:
         say_json(entries)
         return OK
@@ -35,8 +32,15 @@ def list_(ask: Ask, *, as_json: bool = False) -> int:
     return OK
 
 
+def known() -> list[DataInfo]:
+    """The facts of every set that has a name."""
+    from suite.data import catalogue
+
+    return list({info.name: info for info in (*registry.datasets().values(), *catalogue.every())}.values())
+
+
 def _entry(info: DataInfo, ask: Ask) -> dict[str, Any]:
-    packed = _packed(info, ask)
+    at = packed(info, ask)
     return {
         "name": info.name,
         "title": info.title,
@@ -52,13 +56,13 @@ def _entry(info: DataInfo, ask: Ask) -> dict[str, Any]:
         "url": info.url,
         "known_faults": list(info.faults),
         "stand_in": info.stand_in,
-        "packed": packed,
+        "packed": at,
         "command": packs.command(info),
-        "state": _state(info, ask, packed),
+        "state": _state(info, ask, at),
     }
 
 
-def _packed(info: DataInfo, ask: Ask) -> dict[str, str]:
+def packed(info: DataInfo, ask: Ask) -> dict[str, str]:
     """Size to digest of the packs in the store."""
     found = {}
     for path in sorted((ask.store / "artefacts" / "data").glob("*/manifest.json")):
@@ -68,8 +72,8 @@ def _packed(info: DataInfo, ask: Ask) -> dict[str, str]:
     return {str(size): digest for size, digest in sorted(found.items())}
 
 
-def _state(info: DataInfo, ask: Ask, packed: dict[str, str]) -> str:
-    sizes = f"packed at {', '.join(packed)} px" if packed else ""
+def _state(info: DataInfo, ask: Ask, sizes_at: dict[str, str]) -> str:
+    sizes = f"packed at {', '.join(sizes_at)} px" if sizes_at else ""
     look = beside(info, "find")
     if look is None:
         return sizes or "built in"
@@ -110,7 +114,7 @@ def _fetch(info: DataInfo, size: int, root: Path) -> str:
         return f"{info.name} is at hand: {at}"
     if download is None:
         raise DataMissing(packs.missing(info))
-    with _shown():
+    with shown():
         at = download(info, size, root)
     return f"{info.name} is at hand: {at} (licence: {info.licence}; cite {info.citation})"
 
@@ -121,7 +125,7 @@ def add(ask: Ask, name: str, path: Path, sizes: tuple[int, ...], *, skip_faulty:
 
     info = registry.dataset(name)
     root = ask.data_root or default_data_root()
-    with _shown():
+    with shown():
         added = take_in(info, path, sizes, ask.store, root, skip_faulty=skip_faulty)
     for one in added:
         _, channels, side, _ = one.pack.images.shape
@@ -145,7 +149,7 @@ def _at(size: int) -> Any:
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def shown() -> Iterator[None]:
     """Show a bar for each long piece of work within, on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -261,3 +261,41 @@ def test_images_that_pil_warns_of_are_packed_silently(home: Home, tmp_path: Path
     files = {**FILES, "COVID/p.png": (tmp_path / "p.png").read_bytes()}
     out = home("add", "sars_cov_2", as_zip(tmp_path / "a.zip", files), "--size", 16)
     assert "Warning" not in out
+
+
+def verified(home: Home, *arguments: object, code: int = 0) -> list[dict[str, object]]:
+    entries = json.loads(home("verify", *arguments, "--json", code=code))
+    assert isinstance(entries, list)
+    return entries
+
+
+def test_verify_tells_absent_whole_and_wrong(home: Home, tmp_path: Path) -> None:
+    assert "absent: suite data add sars_cov_2 PATH" in home("verify", "sars_cov_2", "digits")
+    absent, digits = verified(home, "sars_cov_2", "digits")
+    assert (absent["present"], absent["ok"]) == (False, None)
+    assert (digits["present"], digits["ok"], digits["size"]) == (True, True, digits["size"])
+    home("add", "sars_cov_2", as_folder(tmp_path / "sars", FILES), "--size", 16)
+    out = home("verify", "sars_cov_2", "--near", code=1)
+    assert "WRONG sars_cov_2 at 16 px: COVID: 9 images instead of 1,252" in out
+    assert "near-duplicates" in out
+    (wrong,) = verified(home, "sars_cov_2", code=1)
+    assert (wrong["size"], wrong["ok"]) == (16, False)
+    for images in (home.store / "artefacts" / "data").glob("*/images.npy"):
+        images.write_bytes(images.read_bytes()[:100])
+    assert "is damaged" in home("verify", "sars_cov_2", code=1)
+
+
+def test_verify_of_nothing_named_goes_through_every_set(home: Home) -> None:
+    entries = {entry["name"]: entry for entry in verified(home)}
+    assert {"phantom", "digits", "sars_cov_2", "retinal_oct", "derma_mnist", "cifar10"} <= set(entries)
+    assert {name for name, entry in entries.items() if entry["present"]} == {
+        "digits",
+        "phantom",
+        "phantom_coarse",
+    }
+
+
+def test_verify_names_a_set_that_is_not_known(home: Home) -> None:
+    result = CliRunner().invoke(app, ["data", "verify", "sars"])
+    assert result.exit_code == 2
+    assert "unknown data set 'sars'" in result.output

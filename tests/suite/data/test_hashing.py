@@ -58,3 +58,18 @@ def test_faults_are_counted_and_named() -> None:
         "1 image(s) stand in both train and test: i6 and i7",
         "1 image(s) have conflicting labels: i6 = class 0 and i7 = class 1",
     )
+
+
+def test_repeats_tell_where_the_images_of_a_group_stand() -> None:
+    group = np.array([0, 0, 0, 1, 2, 2])
+    splits = np.array(["train", "train", "test", "val", "val", "val"])
+    found = hashing.repeats(group, np.array([0, 0, 0, 1, 0, 1]), splits)
+    assert {split: found.extra(split) for split in found.sizes} == {"train": 1, "val": 1, "test": 0}
+    assert {both: at.tolist() for both, at in found.across.items()} == {
+        ("train", "val"): [],
+        ("train", "test"): [0],
+        ("val", "test"): [],
+    }
+    assert found.conflicting.tolist() == [2]
+    empty = np.array([], np.int64)
+    assert not len(hashing.repeats(empty, empty, np.array([], "<U5")).conflicting)
