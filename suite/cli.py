@@ -102,6 +102,13 @@ Only = Annotated[
 Seeds = Annotated[
     str | None, typer.Option(metavar="0,1,2", help="Seeds instead of the spec's; 0-4 is a range.")
 ]
+StandIn = Annotated[
+    bool,
+    typer.Option(
+        "--stand-in",
+        help="In tables, generated images for each data set that is not at hand; all output says so.",
+    ),
+]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; by default one a core or GPU.")
 ]
@@ -153,6 +160,7 @@ def plan(
     sets: Sets = None,
     only: Only = None,
     seeds: Seeds = None,
+    stand_in: StandIn = False,
     jobs: Jobs = None,
     force: Annotated[bool, typer.Option("--force", help="As if nothing were done.")] = False,
     json: Json = False,
@@ -163,7 +171,7 @@ def plan(
     """
     from suite.verbs import look
 
-    ask = _ask(specs, store, data_root, profile, sets, only, seeds)
+    ask = _ask(specs, store, data_root, profile, sets, only, seeds, stand_in)
     _end(look.plan(ask, force=force, slots=jobs or 1, as_json=json))
 
 
@@ -176,6 +184,7 @@ def run(
     sets: Sets = None,
     only: Only = None,
     seeds: Seeds = None,
+    stand_in: StandIn = False,
     jobs: Jobs = None,
     threads: Threads = 1,
     devices: Devices = "",
@@ -199,7 +208,7 @@ def run(
     """
     from suite.verbs import carry_out, look
 
-    ask = _ask(specs, store, data_root, profile, sets, only, seeds)
+    ask = _ask(specs, store, data_root, profile, sets, only, seeds, stand_in)
     if dry_run:
         _end(look.plan(ask, force=force, slots=jobs or 1))
     how = carry_out.How(
@@ -228,6 +237,7 @@ def retry(
     sets: Sets = None,
     only: Only = None,
     seeds: Seeds = None,
+    stand_in: StandIn = False,
     failed: Annotated[bool, typer.Option("--failed", help="Failed and interrupted runs (always so).")] = True,
     jobs: Jobs = None,
     threads: Threads = 1,
@@ -261,7 +271,7 @@ def retry(
         mirror=not no_mlflow,
         tracking_uri=tracking_uri,
     )
-    _end(carry_out.run(_ask(specs, store, data_root, profile, sets, only, seeds), how))
+    _end(carry_out.run(_ask(specs, store, data_root, profile, sets, only, seeds, stand_in), how))
 
 
 @app.command()
@@ -273,6 +283,7 @@ def status(
     sets: Sets = None,
     only: Only = None,
     seeds: Seeds = None,
+    stand_in: StandIn = False,
     json: Json = False,
 ) -> None:
     """Show how far specs are, what runs at the moment, and what failed and why.
@@ -281,7 +292,7 @@ def status(
     """
     from suite.verbs import look
 
-    _end(look.status(_ask(specs, store, data_root, profile, sets, only, seeds), as_json=json))
+    _end(look.status(_ask(specs, store, data_root, profile, sets, only, seeds, stand_in), as_json=json))
 
 
 @app.command()
@@ -293,6 +304,7 @@ def report(
     sets: Sets = None,
     only: Only = None,
     seeds: Seeds = None,
+    stand_in: StandIn = False,
     out: Out = REPORTS,
     formats: Annotated[
         str, typer.Option(help="Of md, tex, csv, png, pdf, html.")
@@ -314,7 +326,7 @@ def report(
     """
     from suite.verbs import look
 
-    ask = _ask(specs, store, data_root, profile, sets, only, seeds)
+    ask = _ask(specs, store, data_root, profile, sets, only, seeds, stand_in)
     if audit:
         from suite.verbs import audit as verb
 
@@ -522,10 +534,12 @@ def _ask(
     sets: list[str] | None = None,
     only: list[str] | None = None,
     seeds: str | None = None,
+    stand_in: bool = False,
 ) -> Any:
     from suite.verbs.common import Ask
 
-    return Ask(tuple(specs or ()), store, data_root, profile, tuple(sets or ()), tuple(only or ()), seeds)
+    chosen = tuple(specs or ()), store, data_root, profile, tuple(sets or ()), tuple(only or ())
+    return Ask(*chosen, seeds, stand_in)
 
 
 def _listed(text: str) -> tuple[str, ...]:

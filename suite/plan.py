@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from suite.assess import Assessment, assess
 from suite.goals import goals_of
 from suite.options import check_only, check_seeds, check_sets
-from suite.registry import Need, in_order
+from suite.registry import STAND_IN, Need, in_order
 from suite.resolve import Acting, Point, resolve
 from suite.settings import key_of
 from suite.spec import Profile, Spec, load_profile, resolve_profile
@@ -69,6 +69,8 @@ class Plan:
     cells: tuple[Cell, ...]
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Settings that were put above the spec's own (``--set``), flat."""
+    stand_ins: frozenset[str] = frozenset()
+    """Data sets of the spec that phantoms stand in for (``--stand-in``)."""
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -98,6 +100,7 @@ def expand(
     sets: Mapping[str, Any] | None = None,
     only: Mapping[str, Collection[str]] | None = None,
     seeds: tuple[int, ...] | None = None,
+    stand_ins: Collection[str] = (),
 ) -> Plan:
     """All cells and runs of a spec. Raises :class:`suite.spec.SpecErrors`; touches nothing but the profile's
     file.
@@ -105,13 +108,14 @@ def expand(
     ``profile``: the spec's own by default, else ``paper``. ``sets``: settings above all others, dotted or
     nested; on an axis of the grid it leaves that one value. ``only``: keep the cells whose axis, setting,
     method, data set or seed has one of these texts. ``seeds``: instead of the spec's.
+    ``stand_ins``: data sets to be replaced by their stand-ins.
     """
     if not isinstance(profile, Profile):
         profile = load_profile(resolve_profile(profile or spec.profile), spec.path.parent)
     flat = check_sets(sets or {})
     wanted = check_only(only or {})
     used = spec.seeds if seeds is None else check_seeds(seeds)
-    cells, faults = resolve(spec, profile, flat)
+    cells, faults = resolve(spec, profile, flat, stand_ins)
     if faults:
         raise SpecErrors(f"{spec.path}: {fault}" for fault in faults)
     if "seed" in wanted:
@@ -121,7 +125,8 @@ def expand(
         for point, acting in cells
         if used and _is_wanted(point, acting, wanted)
     ]
-    return Plan(spec, profile.name, tuple(kept), flat)
+    replaced = {cell.dataset.removeprefix(STAND_IN) for cell in kept}.intersection(stand_ins)
+    return Plan(spec, profile.name, tuple(kept), flat, frozenset(replaced))
 
 
 def _cell(spec: Spec, point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:
@@ -155,7 +160,7 @@ def _is_wanted(point: Point, acting: Acting, only: Mapping[str, Collection[str]]
             continue
         identity = {"method": acting.method.name, "dataset": acting.named}
         actual = point.values.get(name, identity.get(name, acting.settings.get(name)))
-        if label_of(actual) not in texts:
+        if not {label_of(actual), label_of(actual).removeprefix(STAND_IN)}.intersection(texts):
             return False
     return True
 

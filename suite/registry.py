@@ -165,6 +165,8 @@ class DataInfo:
         return load(self.source)  # type: ignore[no-any-return]
 
 
+STAND_IN = "stand_in:"
+"""Before the name of a data set: phantoms that stand in for it (:mod:`suite.data.stand_in`)."""
 logger = logging.getLogger("suite")
 Info = TypeVar("Info", MethodInfo, DataInfo)
 
@@ -243,9 +245,18 @@ def datasets() -> dict[str, DataInfo]:
 
 
 def dataset(name: str) -> DataInfo:
-    """One data set's facts (``folder:PATH`` and any MedMNIST 2D set included), or UnknownNameError."""
+    """One data set's facts (``folder:PATH``, any MedMNIST 2D set and ``stand_in:NAME`` included), or
+    UnknownNameError.
+    """
     from suite.data import catalogue
 
+    if name.startswith(STAND_IN):
+        from suite.data import stand_in
+
+        original = dataset(name.removeprefix(STAND_IN))
+        if original.stand_in or original.origin:
+            raise UnknownNameError("data set", name, (*datasets(), "folder:PATH"))
+        return stand_in.facts(original)
     info = datasets().get(name) or catalogue.resolve(name)
     if info is None:
         raise UnknownNameError("data set", name, (*datasets(), "folder:PATH"))
@@ -253,6 +264,7 @@ def dataset(name: str) -> DataInfo:
 
 
 __all__ = [
+    "STAND_IN",
     "DataInfo",
     "MethodInfo",
     "Need",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from suite.data import catalogue
 from suite.data.identity import DataSettings, data_identity
 from suite.goals import CellFaults, goals_of, presumed
 from suite.job import SNAPSHOTS
-from suite.registry import MethodInfo
+from suite.registry import STAND_IN, MethodInfo
 from suite.settings import Settings, canonical, flatten, nest, prune
 from suite.vocabulary import IDENTITY, label_of, words
 
@@ -200,17 +200,29 @@ def _parse(
         return None
 
 
+def _standing_in(point: Point, names: Collection[str]) -> Point:
+    """The point on the stand-in of its data set, if that is one of ``names``. Its place stays what it is, and
+    overrides for the set hold for its stand-in.
+    """
+    name = point.flat.get("dataset")
+    return Point(point.values, {**point.flat, "dataset": f"{STAND_IN}{name}"}) if name in names else point
+
+
 def resolve(
-    spec: Spec, profile: Profile | None = None, sets: Mapping[str, Any] | None = None
+    spec: Spec,
+    profile: Profile | None = None,
+    sets: Mapping[str, Any] | None = None,
+    stand_ins: Collection[str] = (),
 ) -> tuple[list[tuple[Point, Acting]], list[str]]:
     """Every cell with what acts in it, and ``key: message`` for settings that are legal by themselves but not in the
-    cell where they meet, each told once. Equal cells are validated once."""
+    cell where they meet, each told once. Equal cells are validated once. ``stand_ins``: data sets that phantoms
+    stand in for."""
     resolver = Resolver()
     found: list[tuple[Point, Acting]] = []
     faulty: dict[tuple[str, str], list[Point]] = {}
     datasets: dict[str, None] = {}
     total = 0
-    for point in points(spec, profile, sets):
+    for point in (_standing_in(one, stand_ins) for one in points(spec, profile, sets)):
         total += 1
         datasets[str(point.flat.get("dataset", ""))] = None
         try:

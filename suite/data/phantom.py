@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.data.anatomy import LUNGS, Floats, People, anatomy, grid, inside, people, smooth
+from suite.data.errors import DataFault
 from suite.data.source import Contents
 from suite.detector import derive_seed
 from suite.registry import DataInfo
@@ -73,9 +74,9 @@ class Phantom:
 def generate(
     normal: int, anomalous: int, size: int, seed: int, kind: Kind = "fine", style: Style | None = None
 ) -> Phantom:
-    """``normal`` images, then ``anomalous`` ones, at ``size`` px (at least 16)."""
+    """``normal`` images, then ``anomalous`` ones, at ``size`` px. DataFault below 16 px."""
     if size < 16:
-        raise ValueError(f"a phantom has at least 16 px, not {size}")
+        raise DataFault(f"a phantom has at least 16 px, not {size}: raise data.size")
     style = style or Style()
     labels = np.repeat(np.array([0, 1], np.int64), (normal, anomalous))
     individuals = people(len(labels), seed, style.variation)

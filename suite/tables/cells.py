@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from suite.plan import Cell
+from suite.registry import STAND_IN
 from suite.tables import published as literature
 from suite.tables import verdict as judgement
 from suite.tables.frame import Observation
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from suite.plan import Plan
 
 AVERAGE = "average"
-FAILED, STALE, MIXED = "†", "‡", "§"
+FAILED, STALE, MIXED, GENERATED = "†", "‡", "§", "◇"
 MARKS: Mapping[str, str] = {
     FAILED: "a run of this cell failed",
     STALE: "computed by another version of the source, or on other data, than what is here now",
     MIXED: "the runs of this cell differ in device, torch version or data",
+    GENERATED: "on generated stand-in data, not on the data set that is named",
 }
 METRICS: Mapping[str, tuple[str, bool]] = {
     "auroc": ("AUROC", True),
@@ -112,6 +114,7 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
     kept = _same_data(done)
     marks = [FAILED] * any(row.failed for row in rows) + [STALE] * any(row.stale for row in kept)
     marks += [MIXED] * (len(kept) < len(done) or _mixed(kept))
+    marks += [GENERATED] * cell.dataset.startswith(STAND_IN)
     return Entry(
         cell=cell,
         seeds=tuple(run.seed for run in cell.runs),
@@ -183,29 +186,31 @@ def _average(plan: Plan, labels: dict[str, str], members: list[Entry], axis: str
         for seed in seeds
         if all(seed in member.values for member in members)
     }
+    marks = tuple(mark for mark in MARKS if any(mark in member.marks for member in members))
+    found = _literature(plan, lambda table: table.find_average(axis, first.cell.method, dataset, shared))
     return Entry(
         cell=Cell(labels | {axis: AVERAGE}, {}, first.cell.method, dataset, shared, ()),
         seeds=seeds,
         values=values,
         observations=(),
         compared=(AVERAGE, axis, dataset),
-        marks=tuple(mark for mark in MARKS if any(mark in member.marks for member in members)),
-        **_literature(plan, lambda table: table.find_average(axis, first.cell.method, dataset, shared)),
+        marks=marks,
+        **({} if GENERATED in marks else found),
     )
 
 
 def ranked(entries: list[Entry], higher: bool) -> list[Entry]:
     """Rank and bold among the complete cells of each task; equal as printed is equal, and shares the mean
-    rank.
+    rank. On stand-in data nothing is the best.
     """
     tasks: dict[tuple[Any, ...], list[float]] = {}
     for entry in entries:
-        if entry.complete and entry.mean is not None:
+        if entry.complete and entry.mean is not None and GENERATED not in entry.marks:
             tasks.setdefault(entry.compared, []).append(_printed(entry.mean, higher))
     placed = []
     for entry in entries:
         others = tasks.get(entry.compared, [])
-        if entry.complete and entry.mean is not None and len(others) > 1:
+        if entry.complete and entry.mean is not None and GENERATED not in entry.marks and len(others) > 1:
             own = _printed(entry.mean, higher)
             above, equal = sum(other > own for other in others), others.count(own)
             placed.append(replace(entry, best=above == 0, rank=above + (equal + 1) / 2))

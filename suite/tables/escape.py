@@ -41,6 +41,7 @@ _LATEX = {
     "‡": r"\ensuremath{^\ddagger}",
     "§": r"\textsuperscript{\S}",
     "¶": r"\textsuperscript{\P}",
+    "◇": r"\ensuremath{^\diamond}",
     "≈": r"\ensuremath{\approx}",
     "·": r"\ensuremath{\cdot}",
     "–": "--",

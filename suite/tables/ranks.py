@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from suite.tables.cells import Entry, ranked
+from suite.tables.cells import GENERATED, Entry, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,10 @@ class Ranks:
 
 
 def rank(entries: Sequence[Entry], *, higher: bool = True) -> Ranks:
-    """Rank those contenders that are complete on every task, among themselves. ``higher``: is better."""
+    """Rank those contenders that are complete on every task, among themselves. ``higher``: is better. What was
+    computed on stand-in data is no task.
+    """
+    entries = [entry for entry in entries if GENERATED not in entry.marks]
     tasks = {entry.compared for entry in entries}
     every = dict.fromkeys(map(contender, entries))
     if len(tasks) < 2 or len(every) < 2:

@@ -113,6 +113,7 @@ def stem(plan: Plan) -> str:
     """
     parts = [plan.spec.name, *([plan.profile] if plan.profile not in (None, "", "paper") else [])]
     changes = [f"{name}={value}" for name, value in sorted(plan.sets.items())]
+    changes += ["stand_in"] * bool(plan.stand_ins)
     seeds = {run.seed for run in plan.runs}
     if seeds and seeds != set(plan.spec.seeds):
         changes.append(f"seeds={','.join(map(str, sorted(seeds)))}")

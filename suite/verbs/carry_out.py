@@ -134,6 +134,8 @@ def _announce(
     lines = dict.fromkeys(common.profile_line(plan, ask.profile) for plan in plans)
     where = f"on {', '.join(dict.fromkeys(devices))}, {slots} at a time, {how.threads} thread(s) each"
     say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
+    for line in common.stand_in_lines(plans):
+        say(line)
     say(look.totals(list(work.verdicts.values()), list(work.goals.values()), slots))
 
 

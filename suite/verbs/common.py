@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from suite import files
+from suite import files, registry
 from suite.options import parse_only, parse_sets
 from suite.plan import Plan, expand
 from suite.settings import key_of
@@ -39,6 +39,7 @@ class Ask:
     sets: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     seeds: str | None = None
+    stand_in: bool = False
 
     def open(self) -> Store:
         """The store."""
@@ -93,7 +94,37 @@ def plans_of(ask: Ask) -> list[Plan]:
         raise SpecErrors(
             [f"--only {' '.join(ask.only)}: leaves no cell of {', '.join(s.name for s in specs)}"]
         )
-    return plans
+    absent = _absent(plans, ask) if ask.stand_in else ()
+    # What is drawn or counted is no table: a figure of generated images would show nothing of the set.
+    return [one if one.goals else plan(one.spec, stand_ins=absent) for one in plans] if absent else plans
+
+
+def _absent(plans: Iterable[Plan], ask: Ask) -> frozenset[str]:
+    """Data sets that are not at hand at any of the sizes that the plans ask for. (A folder that is not there is
+    a slip of the pen.)
+    """
+    from suite.data import pack
+    from suite.data.identity import DataSettings
+
+    asked: dict[str, set[int]] = {}
+    for run in (run for plan in plans for run in plan.fits):
+        if not registry.dataset(run.dataset).origin:
+            asked.setdefault(run.dataset, set()).add(int(run.train["data"]["size"]))
+    return frozenset(
+        name
+        for name, sizes in asked.items()
+        if not any(
+            pack.find(registry.dataset(name), DataSettings(size=size), ask.store, ask.data_root)
+            for size in sizes
+        )
+    )
+
+
+def stand_in_lines(plans: Iterable[Plan]) -> list[str]:
+    """One line if phantoms stand in for some data sets."""
+    names = sorted({name for plan in plans for name in plan.stand_ins})
+    told = f"STAND-IN DATA, generated and not medical images, for what is not at hand: {', '.join(names)}"
+    return [told] if names else []
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:
@@ -132,6 +163,8 @@ def remember(plan: Plan, ask: Ask, store: Store) -> None:
     text = plan.spec.path.read_text(encoding="utf-8")
     profile = _profile_text(plan)
     options = {"profile": plan.profile, "sets": list(ask.sets), "seeds": ask.seeds, "name": plan.spec.name}
+    if plan.stand_ins:
+        options["stand_ins"] = sorted(plan.stand_ins)
     folder = (
         store.root
         / "specs"
@@ -162,7 +195,11 @@ def remembered(store: Store) -> tuple[list[Plan], list[str]]:
             sets = parse_sets(options.get("sets", ()))
             plans.append(
                 expand(
-                    spec, profile=options.get("profile"), sets=sets, seeds=parse_seeds(options.get("seeds"))
+                    spec,
+                    profile=options.get("profile"),
+                    sets=sets,
+                    seeds=parse_seeds(options.get("seeds")),
+                    stand_ins=options.get("stand_ins", ()),
                 )
             )
         except (SpecErrors, OSError) as error:
@@ -180,7 +217,8 @@ def latest(plans: Sequence[Plan]) -> list[Plan]:
 def found_profiles(plan: Plan, store: Store) -> list[Plan]:
     """The plan under each profile that the store has results of; under its own when it has none."""
     keys = {(outcome.eval_key, outcome.profile) for outcome in store.outcomes()}
-    every = [plan, *(expand(plan.spec, profile=name) for name in profile_names(plan.spec.path.parent))]
+    names = profile_names(plan.spec.path.parent)
+    every = [plan, *(expand(plan.spec, profile=name, stand_ins=plan.stand_ins) for name in names)]
     if plan.goals:
         # An artefact knows no profile: under those that change nothing in it the figure is the same one.
         distinct: dict[tuple[str, ...], Plan] = {}

@@ -35,6 +35,8 @@ def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False
     if as_json:
         say_json([entry for one in judged for entry in _entries(one)])
         return OK
+    for line in common.stand_in_lines(plans):
+        say(line)
     for one in judged:
         say(f"{one.plan.spec.name}: {one.plan.spec.title}; {common.profile_line(one.plan, ask.profile)}")
         by_key = {verdict.run.eval_key: verdict for verdict in one.verdicts}
@@ -109,6 +111,7 @@ def _rows(
         verdict = verdicts[run.eval_key]
         groups.setdefault((verdict.state, verdict.reason), []).append(verdict)
     name = " / ".join(cell.labels.values()) or cell.method
+    name += " (stand-in)" * cell.dataset.startswith(registry.STAND_IN)
     for (state, reason), members in groups.items():
         known = [verdict.seconds for verdict in members if verdict.seconds is not None]
         time = duration(sum(known)) if known and state not in ("done", "stale") else ""
@@ -177,6 +180,8 @@ def status(ask: Ask, *, as_json: bool = False) -> int:
         return FAILED if failed else OK
     if not plans:
         say(f"nothing has been run in {store.root} yet: suite run quickstart")
+    for line in common.stand_in_lines(plans):
+        say(line)
     for one in judged:
         say(f"{one.plan.spec.name} ({one.plan.profile}): {totals(one.verdicts, one.goals, 1)}")
         for goal in one.goals:

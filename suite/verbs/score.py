@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from suite import files, job
 from suite.data.errors import DataFault
 from suite.job import Conditions
+from suite.registry import STAND_IN
 from suite.store import Store
 from suite.verbs.common import USAGE, Ask, say
 from suite.verbs.inspect import Found, NotFoundError, find
@@ -102,8 +103,10 @@ def _scored(
         scores, _ = stages.score(bench, images, weights)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("id", "score"))
-    writer.writerows((one, repr(float(value))) for one, value in zip(ids, scores, strict=True))
+    # Scores of a detector that was trained on generated images say so on every line.
+    by = {"trained_on": run.dataset} if run.dataset.startswith(STAND_IN) else {}
+    writer.writerow(("id", "score", *by))
+    writer.writerows((one, repr(float(value)), *by.values()) for one, value in zip(ids, scores, strict=True))
     return ids, stream.getvalue()
 
 

@@ -146,6 +146,39 @@ def test_missing_data_are_named_and_fail_only_when_nothing_else_is_there(bench: 
     bench.cli("run", *arguments, "--only", "dataset=absent", code=1)
 
 
+def test_a_stand_in_takes_the_place_of_what_is_absent_and_every_output_says_so(bench: Bench) -> None:
+    text = bench.spec.read_text().replace('dataset = "toy"\n', '"data.size" = 16\n')
+    bench.spec.write_text(text + 'dataset = ["toy", "absent"]\n')
+    arguments = ("toy.toml", "--seeds", "0", "--only", "train.steps=8")
+    said = "STAND-IN DATA, generated and not medical images, for what is not at hand: absent"
+    planned = bench.cli("plan", *arguments, "--stand-in")
+    assert said in planned
+    assert "absent (stand-in)" in planned
+    assert "toy (stand-in)" not in planned, "what is there is never replaced"
+    assert "blocked" in bench.cli("plan", *arguments)
+    names = [one["dataset"] for one in json.loads(bench.cli("plan", *arguments, "--stand-in", "--json"))]
+    assert names == ["toy", "stand_in:absent"]
+    out = bench.cli("run", *arguments, "--stand-in", "--in-process")
+    assert said in out
+    outcomes = {outcome.dataset: outcome for outcome in Store(bench.store).outcomes()}
+    assert outcomes["stand_in:absent"].train["data"]["name"] == "stand_in:absent"
+    assert outcomes["stand_in:absent"].data["stand_in"]
+    written = next((bench.folder / "reports" / "out").glob("*stand_in*.md")).read_text()
+    assert "STAND-IN DATA, generated and not medical images: stand" in written
+    assert "◇ on generated stand-in data" in written
+    # Without the option they are out of sight: the real data are still to come.
+    assert "blocked" in bench.cli("plan", *arguments)
+    assert "4 runs: 2 done" in bench.cli("status"), "what was run is remembered as it was"
+    (bench.folder / "new").mkdir()
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(bench.folder / "new" / "one.png")
+    key = outcomes["stand_in:absent"].eval_key[:8]
+    bench.cli("score", key, "new", "--out", "scores.csv")
+    first, second = (bench.folder / "scores.csv").read_text().splitlines()
+    assert first == "id,score,trained_on"
+    assert second.startswith("one.png,")
+    assert second.endswith(",stand_in:absent")
+
+
 def test_a_folder_given_by_its_absolute_path_reaches_the_worker(bench: Bench) -> None:
     generator = np.random.default_rng(0)
     for kind, low in (("normal", 0), ("anomalous", 60)):

@@ -40,6 +40,15 @@ def test_only_cells_with_a_result_have_a_record(tmp_path: Path, store: Store) ->
     assert first.end - first.start == 65_000
 
 
+def test_stand_in_data_are_said_in_name_and_tags(tmp_path: Path, store: Store) -> None:
+    plan = plan_of(tmp_path, stand_ins=["breast_mnist"])
+    fill(store, plan, {"DIA pneumonia_mnist": (0.9,), "DIA breast_mnist": (0.5,)})
+    real, generated = mirror.records(plan, store)
+    assert (generated.name, generated.tags["suite.stand_in"]) == ("DIA, breast_mnist (stand-in)", "true")
+    assert generated.tags["suite.dataset"] == "stand_in:breast_mnist"
+    assert "suite.stand_in" not in real.tags
+
+
 def test_cells_are_told_apart_by_all_but_the_seed(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     keys = {mirror.cell_key(cell) for cell in plan.cells}

@@ -180,6 +180,32 @@ def test_only_keeps_cells_by_axis_setting_and_seed(tmp_path: Path) -> None:
     assert [(run.method, run.seed) for run in found.runs] == [("dia", 1), ("dia", 1)]
 
 
+def test_a_stand_in_changes_the_name_in_the_key_and_nothing_else(tmp_path: Path) -> None:
+    text = """
+    settings = { method = "csi" }
+    [grid]
+    dataset = ["kvasir_polyp", "phantom"]
+    [[override]]
+    where = { dataset = "kvasir_polyp" }
+    set = { shift = "perm" }
+    """
+    real, generated = (plan(tmp_path, text, stand_ins=names) for names in ((), ["kvasir_polyp", "cifar10"]))
+    assert (real.stand_ins, generated.stand_ins) == (frozenset(), {"kvasir_polyp"})
+    (kvasir, phantom), (other, same) = real.cells, generated.cells
+    assert same == phantom
+    assert (other.dataset, other.labels, other.settings) == (
+        "stand_in:kvasir_polyp",
+        kvasir.labels,
+        kvasir.settings,
+    )
+    assert other.settings["shift"] == "perm", "overrides for the set hold for its stand-in"
+    data = other.runs[0].train["data"]
+    assert data == {**kvasir.runs[0].train["data"], "name": "stand_in:kvasir_polyp"}
+    assert {run.train_key for run in other.runs}.isdisjoint(run.train_key for run in kvasir.runs)
+    only = plan(tmp_path, text, stand_ins=["kvasir_polyp"], only={"dataset": ["kvasir_polyp"]})
+    assert [cell.dataset for cell in only.cells] == ["stand_in:kvasir_polyp"]
+
+
 def test_seeds_may_be_given_instead_of_the_specs(tmp_path: Path) -> None:
     spec = load(tmp_path, SMALL)
     assert {run.seed for run in expand(spec, seeds=(5,)).runs} == {5}

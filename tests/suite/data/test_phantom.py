@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from suite.data import pack as packs
 from suite.data import phantom, select
+from suite.data.errors import DataFault
 from suite.data.identity import DataSettings, data_identity
 from suite.data.pack import Pack
 from suite.registry import dataset
@@ -114,7 +115,7 @@ def test_stronger_and_larger_lesions_are_easier() -> None:
 
 
 def test_too_small_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least 16 px, not 8"):
+    with pytest.raises(DataFault, match="at least 16 px, not 8"):
         phantom.generate(1, 0, 8, 0)
 
 

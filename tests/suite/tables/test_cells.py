@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fabric import DIGEST, fill, finish, judged, plan_of
+from fabric import BATCHES, DIGEST, fill, finish, judged, plan_of
 
 from suite.plan import Plan
 from suite.store import Store
-from suite.tables.cells import FAILED, MIXED, STALE, Entry
+from suite.tables.cells import FAILED, GENERATED, MIXED, STALE, Entry
 from suite.tables.table import build
 
 CONTROLS = """
@@ -55,6 +55,26 @@ def test_mean_and_sample_std_over_the_seeds_of_the_spec(tmp_path: Path, store: S
     half = found["CSI breast_mnist"]
     assert (half.n, half.complete, half.best, half.rank) == (2, False, False, None)
     assert (found["DIA breast_mnist"].mean, found["DIA breast_mnist"].std) == (None, None)
+
+
+def test_a_stand_in_is_marked_and_neither_compared_nor_ranked(tmp_path: Path, store: Store) -> None:
+    text = BATCHES.replace('columns = ["case"]', 'columns = ["case"]\naverage = ["dataset"]')
+    plan = plan_of(tmp_path, text, stand_ins=["breast_mnist", "kvasir_polyp"])
+    assert plan.stand_ins == {"breast_mnist"}
+    scores = (0.90, 0.91, 0.95)
+    fill(
+        store,
+        plan,
+        {f"{case} {name}_mnist": scores for case in ("DIA", "CSI") for name in ("pneumonia", "breast")},
+    )
+    found = entries(plan, store)
+    generated, real, both = (found[f"DIA {name}"] for name in ("breast_mnist", "pneumonia_mnist", "average"))
+    assert generated.marks == both.marks == (GENERATED,)
+    assert (generated.published, generated.rank, generated.best) == (None, None, False)
+    assert (both.published, both.rank) == (None, None)
+    assert real.published is not None
+    assert real.rank == 1.5
+    assert not real.marks
 
 
 def test_only_complete_cells_of_one_task_are_ranked(tmp_path: Path, store: Store) -> None:
