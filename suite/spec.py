@@ -39,8 +39,8 @@ def _several(value: Any) -> Any:
 StepIndex = Annotated[Int, Field(ge=0, lt=1000)]
 Kernel = Annotated[Int, Field(ge=3)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Cost = Literal["parameters", "macs", "peak_memory_mb"]
-Extra = Literal["auroc", "aupr", "fpr95", "fit_seconds", "score_seconds", "cpu_seconds"] | Cost
+Metric = Literal["auroc", "aupr", "fpr95", "parameters", "macs", "peak_memory_mb"]
+Extra = Literal[Metric, "fit_seconds", "score_seconds", "cpu_seconds"]
 
 
 class Frame(BaseModel):
@@ -92,7 +92,7 @@ class Table(Frame):
     average: Names = ()
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
     compare: str | None = None
-    metric: Literal["auroc", "aupr", "fpr95"] | Cost = "auroc"
+    metric: Metric = "auroc"
     selection: Literal["last", "best_val", "best_test"] = "last"
     tolerance: Tolerance = Tolerance()
     footnotes: Names = ()

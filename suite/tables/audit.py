@@ -128,6 +128,8 @@ def experiments(specs: Iterable[Spec]) -> list[Experiment]:
     for spec in specs:
         tables = [published.table(name) for name in spec.table.published]
         for cell in expand(spec, profile=PAPER, seeds=(0,)).cells if tables else ():
+            if not cell.runs:  # a cost is counted, not run
+                continue
             key = cell.runs[0].eval_key
             for table in tables:
                 value = table.find(cell.method, cell.dataset, cell.settings)

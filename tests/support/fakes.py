@@ -177,8 +177,11 @@ def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Any:
     """60 normal images of which 20 are for training, 10 anomalous ones a split; anomalies are a little
     brighter.
     """
+    from suite.data.errors import DataMissing
     from suite.data.source import Contents
 
+    if find(info, size, data_root) is None:
+        raise DataMissing(f"{info.name} is not at hand: {info.obtain}")
     generator = np.random.default_rng(7)
     splits = np.repeat(["train", "val", "test"], 30)
     classes = np.tile(np.repeat([0, 1], [20, 10]), 3).astype(np.int64)

@@ -138,7 +138,7 @@ def test_a_run_that_another_process_has_is_waited_for(bench: Bench) -> None:
 
 def test_the_live_display_shows_who_works_on_what(bench: Bench) -> None:
     console = Console(file=io.StringIO(), width=150, force_terminal=True)
-    run = bench.run(train__steps=24, train__pause=0.05)
+    run = bench.run(train__steps=60, train__pause=0.05)
     carry_out([Task(run, seconds=30.0)], Options(store=bench.store), LiveDisplay(1, console))
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "fake toy seed 0 (cpu)" in printed
