@@ -11,6 +11,7 @@ from typing import Any
 from suite import files, registry, resources
 from suite.executors.display import duration, stage_note
 from suite.goals import Goal, assess_goals
+from suite.overlap import overlap
 from suite.plan import Assessment, Cell, Plan, assess
 from suite.registry import in_order
 from suite.store import Store
@@ -33,7 +34,8 @@ def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False
     plans, store = common.plans_of(ask), ask.open()
     judged = [_judged(one, store, ask, force) for one in plans]
     if as_json:
-        say_json([entry for one in judged for entry in _entries(one)])
+        runs = [entry for one in judged for entry in _entries(one)]
+        say_json({"runs": runs, "totals": overlap(plans).to_json()})
         return OK
     for line in common.stand_in_lines(plans):
         say(line)
@@ -45,6 +47,8 @@ def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False
         grid(("cell", "seeds", "state", "reason", "estimated time"), rows)
     every = {verdict.run.eval_key: verdict for one in judged for verdict in one.verdicts}
     goals = {(goal.need.kind, goal.need.key): goal for one in judged for goal in one.goals}
+    if shared := overlap(plans).sentence:
+        say(shared)
     say(totals(list(every.values()), list(goals.values()), slots))
     for line in _download_lines(every.values(), goals.values(), ask):
         say(line)

@@ -64,7 +64,9 @@ def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
     assert bench.told("fit") == 4
     # Every verb that looks at what is there.
     assert "4 runs: 4 done" in bench.cli("status")
-    planned = json.loads(bench.cli("plan", "toy.toml", "--json"))
+    told = json.loads(bench.cli("plan", "toy.toml", "--json"))
+    planned = told["runs"]
+    assert told["totals"]["distinct_runs"] == 4
     assert [entry["state"] for entry in planned] == ["done"] * 4
     assert "forced" in bench.cli("plan", "toy.toml", "--force")
     bench.cli("report", "--out", "tables", "--formats", "csv")
@@ -156,7 +158,9 @@ def test_a_stand_in_takes_the_place_of_what_is_absent_and_every_output_says_so(b
     assert "absent (stand-in)" in planned
     assert "toy (stand-in)" not in planned, "what is there is never replaced"
     assert "blocked" in bench.cli("plan", *arguments)
-    names = [one["dataset"] for one in json.loads(bench.cli("plan", *arguments, "--stand-in", "--json"))]
+    names = [
+        one["dataset"] for one in json.loads(bench.cli("plan", *arguments, "--stand-in", "--json"))["runs"]
+    ]
     assert names == ["toy", "stand_in:absent"]
     out = bench.cli("run", *arguments, "--stand-in", "--in-process")
     assert said in out

@@ -13,6 +13,9 @@ import pytest
 from fabric import fill, judged, plan_of
 from rich.console import Console
 
+from suite.plan import expand
+from suite.resources import names
+from suite.spec import load_spec
 from suite.store import Store
 from suite.tables import render
 from suite.tables.table import Table, build
@@ -157,15 +160,17 @@ def test_latex_obeys_no_text(tmp_path: Path) -> None:
     assert not re.search(r"(?<!\\)[%]", re.sub(r"(?m)^%.*$|%$", "", text))
 
 
-@pytest.mark.parametrize("text", [None, NASTY], ids=["plain", "nasty"])
-def test_latex_compiles(tmp_path: Path, text: str | None) -> None:
+def compiled(folder: Path, tables: list[str]) -> str:
+    """What a real TeX says of a document of these tables; skipped where there is none."""
     engine = next(filter(shutil.which, ("pdflatex", "tectonic", "xelatex")), None)
     if engine is None:
         pytest.skip("no TeX here: neither pdflatex nor tectonic nor xelatex")
-    (tmp_path / "table.tex").write_text(render.latex(made(tmp_path, text)), encoding="utf-8")
-    (tmp_path / "paper.tex").write_text(
+    for number, table in enumerate(tables):
+        (folder / f"table{number}.tex").write_text(table, encoding="utf-8")
+    body = "\n".join(f"\\input{{table{number}}}\\clearpage" for number in range(len(tables)))
+    (folder / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n"
-        "\\begin{document}\n\\input{table}\n\\end{document}\n",
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n",
         encoding="utf-8",
     )
     options = (
@@ -173,15 +178,28 @@ def test_latex_compiles(tmp_path: Path, text: str | None) -> None:
     )
     done = subprocess.run(
         [engine, *options, "paper.tex"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         errors="replace",
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "paper.pdf").stat().st_size > 1000
-    assert "Overfull" not in done.stdout
+    assert (folder / "paper.pdf").stat().st_size > 1000
+    return done.stdout
+
+
+@pytest.mark.parametrize("text", [None, NASTY], ids=["plain", "nasty"])
+def test_latex_compiles(tmp_path: Path, text: str | None) -> None:
+    assert "Overfull" not in compiled(tmp_path, [render.latex(made(tmp_path, text))])
+
+
+def test_every_shipped_table_compiles(tmp_path: Path) -> None:
+    plans = [expand(load_spec(name)) for name in names("specs")]
+    store = Store(tmp_path / "runs")
+    shipped = [build(plan, store, assessments=()) for plan in plans if plan.spec.figure is None]
+    assert len(shipped) > 10
+    compiled(tmp_path, [render.latex(table) for table in shipped])
 
 
 def shown(table: Table, width: int = 160) -> str:
