@@ -161,7 +161,7 @@ def train(images: Tensor, settings: Diffusion, size: int, seed: int, context: Co
     """Train on N x C x size x size images in [0, 1]; goes on from ``resume.pt`` in the context's folder if
     one is there.
     """
-    from suite.dia.resume import Checkpoint
+    from suite.training.checkpoint import Checkpoint
 
     trainer = _Trainer(images, settings, size, seed, context.device)
     checkpoint = Checkpoint(context, trainer.state, trainer.restore)

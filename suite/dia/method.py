@@ -13,6 +13,7 @@ from suite.dia.contrast import Design
 from suite.dia.info import Contrastive, Scoring
 from suite.settings import Settings
 from suite.tensors import halve, read_torch, write_torch
+from suite.training import loop
 
 
 class Dia:
@@ -36,7 +37,7 @@ class Dia:
         dissolver = dissolve.build(self.dissolve, context.artefacts, context.device)
         state = training.Training(len(images), self.settings, self.design, dissolver, context)
         self.network = state.network
-        training.run(state, images, context, lambda step, total: context.snapshot(step, total, self))
+        loop.run(state, images, context, lambda step, total: context.snapshot(step, total, self))
 
     def score(self, images: Images, context: Context) -> Scores:
         """Eq. 10, negated: (N,), higher = more anomalous. Parts: ``con`` and ``cls``."""

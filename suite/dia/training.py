@@ -1,25 +1,19 @@
-"""Training of the contrastive model (Section 3.2): branches, loss and the loop, resumable to the bit."""
+"""Training of the contrastive model (Section 3.2): branches, loss and step; :mod:`suite.training.loop` repeats it."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from suite.detector import Context, Images, derive_seed
+from suite.detector import Context, derive_seed
 from suite.dia import network, optimise, views
 from suite.dia.contrast import Design, Target, classification, contrastive, target
 from suite.dia.dissolve import DiffusionDissolver, Dissolver
 from suite.dia.info import Contrastive
-from suite.dia.resume import Checkpoint
-from suite.dia.sampling import Sampler, steps_in
-
-MEMORY_LIMIT = 2**30
-"""Training images up to this many bytes are kept as one tensor on the device; more are read batch by batch.
-"""
+from suite.training.sampling import Sampler, steps_in
 
 
 def branches(
@@ -69,6 +63,9 @@ class Training:
         self.step = 0
         self.sums = torch.zeros(2, device=context.device)
         self.counted = 0
+
+    def prepare(self) -> None:
+        self.network.train()
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
@@ -120,32 +117,3 @@ class Training:
         self.generator.set_state(state["generator"].cpu())
         self.step, self.counted = state["step"], state["counted"]
         self.sums.copy_(state["sums"])
-
-
-def run(training: Training, images: Images, context: Context, snapshot: Any) -> None:
-    """Train to the end, from the checkpoint if there is one. ``snapshot(step, total)`` is called at each
-    part's end.
-    """
-    source = _source(images, context.device)
-    checkpoint = Checkpoint(context, training.state, training.restore)
-    checkpoint.resume()
-    total = training.total
-    marks = {total * part // context.snapshots for part in range(1, context.snapshots)} - {0}
-    every = max(1, min(25, total // 20))
-    training.network.train()
-    while training.step < total:
-        training.advance(source(training.sampler.next()))
-        if training.step % every == 0 or training.step == total:
-            context.progress(training.step, total, training.flush())
-        if training.step in marks:
-            snapshot(training.step, total)
-            training.network.train()
-        checkpoint.pulse()
-
-
-def _source(images: Images, device: torch.device) -> Any:
-    """Indices to a uint8 batch: from one tensor on the device if the set is small, else from the memory map."""
-    if images.nbytes <= MEMORY_LIMIT:
-        held = torch.from_numpy(np.array(images)).to(device)
-        return lambda chosen: held[chosen.to(device)]
-    return lambda chosen: torch.from_numpy(np.ascontiguousarray(images[chosen.numpy()]))

@@ -1,7 +1,5 @@
 """CSI and DIA as detectors: order of Eq. 5, seeds, resume to the bit, files, scores of an image alone."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -154,24 +152,6 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_fix():
 def test_images_that_are_not_square_are_refused():
     with pytest.raises(ValueError, match="square"):
         dia().fit(np.zeros((4, 1, 16, 8), np.uint8), Context(device=CPU, seed=0))
-
-
-@pytest.mark.parametrize("total", [9, 125, 1250])
-def test_each_part_of_the_training_has_a_snapshot_of_its_own(monkeypatch, total):
-    """As many candidates as asked for, whatever the steps: the number a snapshot gets is its part's."""
-    state = SimpleNamespace(
-        total=total, step=0, state=dict, restore=None, flush=dict, network=SimpleNamespace(train=lambda: None)
-    )
-    state.sampler = SimpleNamespace(next=lambda: torch.zeros(1, dtype=torch.long))
-    state.advance = lambda batch: setattr(state, "step", state.step + 1)
-    numbers: list[int] = []
-    training.run(
-        state,
-        images(2),
-        Context(device=CPU, seed=0, snapshots=8),
-        lambda step, total: numbers.append(-(-step * 8 // total)),
-    )
-    assert numbers == [1, 2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.dia.sampling import Sampler, steps_in
+from suite.training.sampling import Sampler, steps_in
 
 
 def sampler(count: int, batch: int, epoch: int, last: str, seed: int = 0) -> Sampler:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from suite.detector import Context, Interrupted
-from suite.dia.resume import NAME, Checkpoint
+from suite.training.checkpoint import NAME, Checkpoint
 
 
 class Counter:

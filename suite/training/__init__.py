@@ -1,0 +1,1 @@
+"""What every method that trains shares: batches, the loop, checkpoints. A method brings its step."""
