@@ -35,6 +35,7 @@ TABLES = {
     10: "specs/contamination.toml",
     11: "specs/batch_control.toml",
     12: "specs/matrix_designs.toml",
+    13: "specs/natural_images.toml",
 }
 """The paper's tables and the specs that reproduce them."""
 

@@ -297,6 +297,7 @@ def status(
 
 @app.command()
 def report(
+    context: typer.Context,
     specs: SomeSpecs = None,
     store: Where = RUNS,
     data_root: DataRoot = None,
@@ -330,6 +331,7 @@ def report(
     if audit:
         from suite.verbs import audit as verb
 
+        _refuse_others(context, "--audit reads published numbers, not results", "specs", "out", "audit")
         _end(verb.audit(ask, out))
     _end(look.report(ask, out, _listed(formats), thumbnails=thumbnails))
 
@@ -540,6 +542,24 @@ def _ask(
 
     chosen = tuple(specs or ()), store, data_root, profile, tuple(sets or ()), tuple(only or ())
     return Ask(*chosen, seeds, stand_in)
+
+
+def _refuse_others(context: typer.Context, why: str, *used: str) -> None:
+    """SpecErrors when an option was given (not only set by the environment) that this use of a verb ignores."""
+    from suite.vocabulary import SpecErrors
+
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in used and _is_given(context, parameter.name)
+    ]
+    if given:
+        raise SpecErrors([f"{why}: leave out {', '.join(given)}"])
+
+
+def _is_given(context: typer.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name) if name else None
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -130,8 +130,10 @@ class DataInfo:
     ``normal_classes`` are the labels that count as normal in the paper's set-up; ``sizes`` the sizes it can
     be packed at (empty: any), ``size`` the paper's. ``recipe`` is the version of the packing rule and stands
     in the keys. ``validation`` tells whether the set has a validation split of its own, ``split_rule`` how it
-    is split. ``counts`` are the published numbers of normal and anomalous images by split, ``published``
-    those of images by class, ``served`` what the source has where it is known to differ from them.
+    is split; ``fixed_training`` that its source chose the training images of every class itself, so that they
+    are the same whichever class is normal. ``counts`` are the published numbers of normal and anomalous images
+    by split, ``published`` those of images by class, ``served`` what the source has where it is known to differ
+    from them.
     ``channels`` 0: as the images turn out. ``obtain`` says how to get it; ``files`` are the names under which
     the data root may hold it. ``origin`` is where a ``folder:PATH`` lies on this machine: provenance, never
     in a key.
@@ -158,6 +160,7 @@ class DataInfo:
     published: Mapping[str, int] = field(default_factory=dict)
     served: Mapping[str, int] = field(default_factory=dict)
     split_rule: str = ""
+    fixed_training: bool = False
     files: tuple[str, ...] = ()
 
     def pack(self) -> Callable[..., Any]:

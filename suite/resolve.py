@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from suite import registry
 from suite.data import catalogue
-from suite.data.identity import DataSettings, data_identity
+from suite.data.identity import DataSettings, data_identity, unknown_class
 from suite.goals import CellFaults, goals_of, presumed
 from suite.job import SNAPSHOTS
 from suite.registry import STAND_IN, MethodInfo
@@ -25,7 +25,7 @@ from suite.settings import Settings, canonical, flatten, nest, prune
 from suite.vocabulary import IDENTITY, label_of, words
 
 if TYPE_CHECKING:
-    from suite.spec import Override, Profile, Spec
+    from suite.spec import Exclusion, Profile, Spec
 
 Flat = dict[str, Any]
 
@@ -66,10 +66,36 @@ class Acting:
 def points(
     spec: Spec, profile: Profile | None = None, sets: Mapping[str, Any] | None = None
 ) -> Iterator[Point]:
-    """Every cell of a spec, cases outermost, then the grid in its order. ``sets`` on an axis leaves it that
-    one value.
+    """Every cell of a spec, cases outermost, then the grid in its order, without what it excludes. ``sets`` on
+    an axis leaves it that one value.
     """
-    sets = sets or {}
+    for point in _combinations(spec, profile, sets or {}):
+        if not any(_excludes(one, point) for one in spec.exclusions):
+            yield point
+
+
+def _excludes(exclusion: Exclusion, point: Point) -> bool:
+    return _matches(exclusion.where, point.values, point.values, None)
+
+
+def idle_exclusions(spec: Spec) -> list[str]:
+    """``key: message`` for each exclusion that excludes nothing, and one if nothing is left."""
+    if not spec.exclusions:
+        return []
+    every = list(_combinations(spec, None, {}))
+    gone = [
+        {number for number, point in enumerate(every) if _excludes(one, point)} for one in spec.exclusions
+    ]
+    lines = [
+        f"exclude[{number}].where: matches no cell of this spec"
+        for number, found in enumerate(gone, start=1)
+        if not found
+    ]
+    return [*lines, *["exclude: leaves no cell"] * (len(set.union(*gone)) == len(every))]
+
+
+def _combinations(spec: Spec, profile: Profile | None, sets: Mapping[str, Any]) -> Iterator[Point]:
+    """Every combination of a case and the grid's values."""
     grid = {axis: (sets[axis],) if axis in sets else values for axis, values in spec.grid.items()}
     first: Flat = {"selection": spec.table.selection, **presumed(spec)}
     name = profile.name if profile else None
@@ -80,19 +106,19 @@ def points(
             axes = {"case": case.label, **place} if case else place
             flat = {**first, **(profile.settings if profile else {})}
             for override in profile.overrides if profile else ():
-                if _matches(override, {**flat, **above}, axes, name):
+                if _matches(override.where, {**flat, **above}, axes, name):
                     flat.update(override.set)
             flat.update(above)
             for override in spec.overrides:
-                if _matches(override, flat, axes, name):
+                if _matches(override.where, flat, axes, name):
                     flat.update({key: value for key, value in override.set.items() if key not in sets})
             yield Point(axes, flat)
 
 
 def _matches(
-    override: Override, flat: Mapping[str, Any], axes: Mapping[str, Any], profile: str | None
+    where: Mapping[str, Any], flat: Mapping[str, Any], axes: Mapping[str, Any], profile: str | None
 ) -> bool:
-    for name, wanted in override.where.items():
+    for name, wanted in where.items():
         if name == "case":
             actual = axes.get("case")
         elif name == "profile":
@@ -174,6 +200,8 @@ def _acting(flat: Mapping[str, Any]) -> Acting:
         data = data_identity(dataset, chosen, cut_validation=flat["selection"] == "best_val")
     except ValueError as error:
         raise CellFaults([("data.size", str(error))]) from None
+    if fault := unknown_class(dataset, data):
+        raise CellFaults([("data.normal_class", fault)])
     described = chosen.model_dump(mode="json") | {"size": data["size"], "normal_class": data["normal_class"]}
     settings = {
         **flatten(training.model_dump(mode="json")),

@@ -1,9 +1,9 @@
 """A spec: one TOML file that says which cells a table has, read and checked at once.
 
-A spec names cases (labelled sets of settings), a grid (axes and their values) and overrides; profiles are
-overlays of the same kind. Reading one either gives a :class:`Spec` or raises :class:`SpecErrors` with every
-fault in it, each with the file and the key. Settings may be written dotted (``"train.batch" = 48``) or nested
-(``train = { batch = 48 }``).
+A spec names cases (labelled sets of settings), a grid (axes and their values), overrides, and which
+combinations to exclude; profiles are overlays of settings. Reading one either gives a :class:`Spec` or raises
+:class:`SpecErrors` with every fault in it, each with the file and the key. Settings may be written dotted
+(``"train.batch" = 48``) or nested (``train = { batch = 48 }``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from suite import resources
 from suite.devices import CPU, devices
-from suite.resolve import resolve
+from suite.resolve import idle_exclusions, resolve
 from suite.settings import Int
 from suite.spec_axes import check_axes, check_cases, check_groups, check_levels, check_published
 from suite.spec_check import Checker
@@ -63,6 +63,12 @@ class Override(Frame):
 
     where: dict[str, Any]
     set: dict[str, Any]
+
+
+class Exclusion(Frame):
+    """Combinations that the cases and the grid have and the table has not, by the values of their axes."""
+
+    where: dict[str, Any]
 
 
 class Tolerance(Frame):
@@ -128,6 +134,7 @@ class _File(_Overlay):
     profile: str | None = None
     case: list[Case] = []
     grid: dict[str, Any] = {}
+    exclude: list[Exclusion] = []
     table: Table = Table()
     figure: Figure | None = None
 
@@ -161,6 +168,7 @@ class Spec:
     overrides: tuple[Override, ...]
     table: Table
     figure: Figure | None = None
+    exclusions: tuple[Exclusion, ...] = ()
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -178,6 +186,7 @@ def load_spec(path: str | Path) -> Spec:
         cases = [(str(settings.get("method", found.stem)), {})]
     labels = tuple(label for label, _ in cases)
     overrides = checker.overrides(raw.get("override"), labels)
+    exclusions = checker.exclusions(raw.get("exclude"), labels, grid)
     rows, columns = check_axes(checker, raw.get("table"), labels, grid)
     check_groups(checker, raw.get("table"), labels, grid)
     check_published(checker, raw.get("table"))
@@ -203,8 +212,9 @@ def load_spec(path: str | Path) -> Spec:
         overrides=tuple(Override(where=where, set=values) for where, values in overrides),
         table=file.table.model_copy(update={"rows": rows, "columns": columns}),
         figure=file.figure,
+        exclusions=tuple(Exclusion(where=where) for where in exclusions),
     )
-    if faults := resolve(spec)[1]:
+    if faults := [*idle_exclusions(spec), *resolve(spec)[1]]:
         raise SpecErrors(f"{found}: {fault}" for fault in faults)
     return spec
 

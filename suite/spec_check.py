@@ -7,7 +7,7 @@ skipped here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -129,6 +129,18 @@ class Checker:
                         self.settings(f"{key}.set", one.get("set")),
                     )
                 )
+        return found
+
+    def exclusions(self, raw: Any, labels: tuple[str, ...], grid: Collection[str]) -> list[Flat]:
+        """The flat conditions of each exclusion: on axes alone, so that every profile has the same cells."""
+        axes = (*["case"] * bool(labels), *grid)
+        found: list[Flat] = []
+        for number, one in enumerate(raw if isinstance(raw, list) else (), start=1):
+            key = f"exclude[{number}].where"
+            where = self._where(key, one.get("where") if isinstance(one, Mapping) else None, labels)
+            for name in where.keys() - set(axes):
+                self.fault(f"{key}.{name}", f"is no axis of this spec; there are {', '.join(axes)}")
+            found.append(where)
         return found
 
     def _where(self, key: str, table: Any, labels: tuple[str, ...]) -> Flat:

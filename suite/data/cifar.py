@@ -70,6 +70,7 @@ def _info(name: str, title: str, classes: str) -> DataInfo:
         published=dict.fromkeys(names, per_class),
         counts={"train": (train, 50000 - train), "test": (test, 10000 - test)},
         split_rule="as published",
+        fixed_training=True,
         licence="free for research, cite the report",
         citation="Krizhevsky, Learning multiple layers of features from tiny images (2009)",
         url=URL,

@@ -61,6 +61,15 @@ def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: boo
     return identity
 
 
+def unknown_class(info: DataInfo, identity: Mapping[str, Any]) -> str:
+    """One line if a normal class is none of the set's, as far as its facts tell; else the empty string."""
+    count = len(info.class_names)
+    unknown = [str(one) for one in identity["normal_class"] if not 0 <= one < count]
+    return (
+        f"{info.name} has the classes 0 to {count - 1}, not {', '.join(unknown)}" if count and unknown else ""
+    )
+
+
 def contamination_count(normals: int, ratio: float) -> int:
     """How many anomalies make up ``ratio`` of a training set beside ``normals`` normal images, rounded
     down.

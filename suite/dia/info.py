@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from suite.registry import MethodInfo, Need
+from suite.registry import STAND_IN, MethodInfo, Need, datasets
 from suite.settings import Int, Settings, canonical, setting
 
 TIMESTEPS = 1000
@@ -233,7 +233,8 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
     """The diffusion model: named by its own settings, its data, its size and its seed.
 
     It does not see the contamination, except where ``diffusion.data = "train"`` asks for the training set as
-    it is: then which anomalies are in it hangs on the run's seed.
+    it is: then which anomalies are in it hangs on the run's seed. One model of all of a set's classes serves
+    each of its one-class problems (Table 13), where the training images are the same for all.
     """
     if not isinstance(training, DiaDiffusion):
         return ()
@@ -244,6 +245,8 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
         source["contamination_seed"] = seed
     else:
         source.pop("contamination", None)
+    if training.diffusion.data == "train" and (classes := _problems_share(source)):
+        source["normal_class"] = list(classes)
     identity = {
         "data": source,
         "size": training.dissolve.size,
@@ -251,6 +254,17 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
         "settings": settings,
     }
     return (Need("diffusion", 1, identity, "suite.dia.diffusion:make", "diffusion model"),)
+
+
+def _problems_share(data: Mapping[str, Any]) -> tuple[int, ...]:
+    """The set's own normal classes if its training split holds the same images whichever class is normal, so
+    that these can stand for any; else empty.
+    """
+    info = datasets().get(str(data["name"]).removeprefix(STAND_IN))
+    chosen_by_class = (
+        data.get("split") != "paper" or {"contamination", "max_train", "validation"} & data.keys()
+    )
+    return info.normal_classes if info is not None and info.fixed_training and not chosen_by_class else ()
 
 
 CSI = MethodInfo(

@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from engine import Bench
 from PIL import Image
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from suite.cli import app
 from suite.store import Store
 
 HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn'}"
@@ -296,3 +300,34 @@ def test_mlflow_mirrors_once_and_is_then_left_alone(bench: Bench) -> None:
     assert time.monotonic() - start < 15
     assert database.stat().st_mtime_ns == before
     assert "written" in bench.cli("sync")
+
+
+def test_an_audit_refuses_what_it_would_ignore(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option of ``report`` but the two it uses; a store that the environment names is no such option."""
+    given = {
+        "--store": "runs",
+        "--data-root": ".",
+        "--profile": "cpu",
+        "--set": "train.batch=8",
+        "--only": "method=dia",
+        "--seeds": "0",
+        "--stand-in": None,
+        "--formats": "md",
+        "--thumbnails": None,
+    }
+    verbs = get_command(app)
+    assert isinstance(verbs, TyperGroup)
+    options = {one.opts[0] for one in verbs.commands["report"].params if one.param_type_name == "option"}
+    assert options == {*given, "--out", "--audit"}
+    for option, value in given.items():
+        words = [option] if value is None else [option, value]
+        found = CliRunner().invoke(app, ["report", "--audit", *words])
+        told = f"--audit reads published numbers, not results: leave out {option}\n"
+        assert (found.exit_code, found.output) == (2, told)
+    told = bench.cli("report", "--audit", "--seeds", "0", "--only", "method=dia", code=2)
+    assert told.endswith("leave out --only, --seeds\n")
+    assert not (bench.folder / "reports" / "out").exists()
+    monkeypatch.setenv("SUITE_STORE", str(bench.folder / "elsewhere"))
+    monkeypatch.setenv("SUITE_DATA", str(bench.folder))
+    assert "contradict" in bench.cli("report", "batch_control", "--audit", "--out", "audit")
+    assert (bench.folder / "audit" / "audit.md").exists()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from suite.resolve import CellFaults, Resolver, points, resolve
+from suite.resolve import CellFaults, Resolver, idle_exclusions, points, resolve
 
-from .spec_files import SMALL, load
+from .spec_files import SMALL, faults, load, plan
 
 FLAT: dict[str, Any] = {"method": "dia", "dataset": "pneumonia_mnist", "selection": "last"}
 
@@ -67,3 +67,57 @@ def test_points_say_where_they_stand(tmp_path: Path) -> None:
         "dissolve.size: must be a multiple of 8, not 20 "
         "(in case DIA, dissolve.steps 30-130, dataset pneumonia_mnist and 3 more)"
     ]
+
+
+RAGGED = (
+    SMALL.replace("[table]", '[table]\naverage = ["data.normal_class"]')
+    .replace('rows = ["case"]', 'rows = ["case", "data.normal_class"]')
+    .replace('["pneumonia_mnist", "phantom"]', '["cifar10", "digits"]\n"data.normal_class" = [[0], [1], [9]]')
+)
+NINE = '\n[[exclude]]\nwhere = { dataset = "cifar10", "data.normal_class" = [[1], [9]] }\n'
+
+
+def test_what_is_excluded_is_no_cell(tmp_path: Path) -> None:
+    assert len(list(points(load(tmp_path, RAGGED)))) == 12
+    found = plan(tmp_path, RAGGED + NINE)
+    kept = [(cell.dataset, cell.values["data.normal_class"]) for cell in found.cells]
+    assert kept == [("cifar10", [0]), ("digits", [0]), ("digits", [1]), ("digits", [9])] * 2
+    assert not idle_exclusions(load(tmp_path, RAGGED + NINE))
+
+
+def test_an_exclusion_may_name_a_case(tmp_path: Path) -> None:
+    by_case = RAGGED + "\n[[exclude]]\nwhere = { case = 'CSI', dataset = 'digits' }\n"
+    assert {cell.dataset for cell in plan(tmp_path, by_case).cells if cell.method == "csi"} == {"cifar10"}
+    assert {cell.dataset for cell in plan(tmp_path, by_case).cells if cell.method == "dia"} == {
+        "cifar10",
+        "digits",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("where = { dataset = 'phantom' }", "exclude[1].where: matches no cell of this spec"),
+        ("where = { dataset = ['cifar10', 'digits'] }", "exclude: leaves no cell"),
+        ("where = {}", "exclude: leaves no cell"),
+        ("where = { case = 'DIE' }", 'exclude[1].where.case: "DIE" is no case; did you mean "DIA"?'),
+        (
+            "where = { profile = 'cpu' }",
+            "exclude[1].where.profile: is no axis of this spec; there are case, dataset, data.normal_class",
+        ),
+        (
+            "where = { 'train.batch' = 8 }",
+            "exclude[1].where.train.batch: is no axis of this spec; there are case, dataset, data.normal_class",
+        ),
+        ("were = {}", "exclude[1].where: missing"),
+        ("where = 3", "exclude[1].where: must be a table, not 3"),
+    ],
+)
+def test_exclusions_that_cannot_be_meant_are_told(tmp_path: Path, text: str, line: str) -> None:
+    assert line in faults(tmp_path, f"{RAGGED}\n[[exclude]]\n{text}\n")
+
+
+def test_a_class_that_the_set_has_not_is_told_before_anything_runs(tmp_path: Path) -> None:
+    told = faults(tmp_path, RAGGED.replace("[9]", "[10]"))
+    assert len(told) == 2
+    assert told[0].startswith("data.normal_class: cifar10 has the classes 0 to 9, not 10 (in case CSI")

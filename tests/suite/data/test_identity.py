@@ -15,6 +15,7 @@ from suite.data.identity import (
     contamination_count,
     data_identity,
     known_to_be_too_contaminated,
+    unknown_class,
 )
 from suite.registry import DataInfo
 
@@ -31,6 +32,15 @@ PLAIN = {
 
 def test_the_plain_identity_stays_what_it_is() -> None:
     assert data_identity(INFO, DataSettings()) == PLAIN
+
+
+def test_a_normal_class_is_one_of_the_sets_own() -> None:
+    named = replace(INFO, class_names=("a", "b", "c", "d"))
+    assert unknown_class(named, PLAIN) == ""
+    assert (
+        unknown_class(named, {**PLAIN, "normal_class": [1, 4, -1]}) == "toy has the classes 0 to 3, not 4, -1"
+    )
+    assert unknown_class(INFO, {**PLAIN, "normal_class": [99]}) == "", "its facts do not tell"
 
 
 def test_the_defaults_written_out_name_the_same_data() -> None:

@@ -188,6 +188,19 @@ def test_what_a_diffusion_model_trains_on() -> None:
     assert tenth != set(select.diffusion_training(pack, identity(), "normal", 0.1, 1))
 
 
+def test_the_whole_training_split_is_the_same_whichever_class_is_normal() -> None:
+    """What lets the one-class problems of a set share one diffusion model, its order included."""
+    pack = small_pack(np.repeat(["train", "test"], (60, 30)), np.tile([0, 1, 2], 30))
+    seen = [
+        select.diffusion_training(pack, identity(normal_class=[one]), "train", ratio, 0).tolist()
+        for ratio in (1.0, 0.3)
+        for one in (0, 1, 2)
+    ]
+    assert [len(one) for one in seen] == [60] * 3 + [18] * 3
+    assert seen[0] == seen[1] == seen[2] == list(range(60))
+    assert seen[3] == seen[4] == seen[5]
+
+
 def test_a_diffusion_model_may_see_the_very_training_set_of_a_run() -> None:
     pack = small_pack(np.repeat(["train", "test"], (160, 40)), np.tile([0, 0, 0, 1], 50))
     plain = identity(contamination=0.1)

@@ -120,6 +120,22 @@ def test_a_model_that_sees_the_contamination_is_named_by_it_and_by_the_run_that_
         assert _need(blind, data=tenth, seed=1).key == _need(blind, seed=2).key
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stand_in:cifar10"])
+def test_one_model_of_all_classes_serves_each_one_class_problem(name: str) -> None:
+    """Where the training images are the same whichever class is normal, and only there (Table 13)."""
+    sees, ship, cat = {"diffusion": {"data": "train"}}, *(_problem(name, one) for one in (8, 3))
+    assert _need(sees, data=ship).key == _need(sees, data=cat).key
+    assert _need({}, data=ship).key != _need({}, data=cat).key, "the normal class alone"
+    for own in ({"contamination": 0.1}, {"max_train": 50}, {"split": "clean"}, {"validation": "cut"}):
+        assert _need(sees, data={**ship, **own}).key != _need(sees, data={**cat, **own}).key
+    dealt = [_need(sees, data=_problem("kvasir_polyp", one)).key for one in (8, 3)]
+    assert dealt[0] != dealt[1], "a split of ours hangs on the normal class"
+
+
+def _problem(name: str, normal: int) -> dict[str, Any]:
+    return {"name": name, "size": 32, "split": "paper", "normal_class": [normal]}
+
+
 @pytest.mark.parametrize("width", [4, 12, 0])
 def test_widths_that_torch_computes_wrongly_are_refused(width: int) -> None:
     with pytest.raises(ValidationError, match=r"network\.width"):
