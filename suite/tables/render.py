@@ -6,6 +6,7 @@ wrapped in :class:`Raw` by the functions here. Beside each value stand the publi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ def _markdown_cell(entry: Entry | None) -> str:
     return Raw(f"{shown}{text.marks(entry)}" + (f" ({escape.markdown(beside)})" if beside else ""))
 
 
+PAGE_LINES = 36
+"""Lines of a LaTeX table that leave room for its caption on an ordinary page."""
+
+
 @dataclass(frozen=True)
 class _Line:
     """A row of a LaTeX tabular. ``rules``: cmidrules below it; ``rule_above``: a midrule before it;
@@ -70,7 +75,7 @@ class _Line:
 
 def latex(table: Table) -> str:
     r"""A ``table`` environment to be read by ``\input``; a small second line under each row holds the
-    published values.
+    published values. A table that is taller than a page goes on in further environments.
     """
     template = environment("latex").get_template("table.tex.jinja")
     marked = "; ".join(f"{mark} {meaning}" for mark, meaning in table.legend)
@@ -86,7 +91,7 @@ def latex(table: Table) -> str:
             r"[^A-Za-z0-9]+", "-", f"{table.name}-{table.profile}-{'-'.join(table.selections)}"
         ).strip("-"),
         header=_latex_header(table),
-        body=list(_latex_body(table)),
+        parts=[list(_latex_body(table, rows)) for rows in _parts(table)],
         notes=[*notes, *table.footnotes],
         comments=[escape.clean(f"Not computed, {why}: {'; '.join(cells)}") for why, cells in table.missing],
     )
@@ -131,10 +136,24 @@ def _level_name(table: Table, column: tuple[str, ...], depth: int) -> str:
     return _named(table.column_axes[depth], column[depth]) if column else METRICS[table.metric][0]
 
 
-def _latex_body(table: Table) -> Iterable[_Line]:
+def _parts(table: Table) -> list[list[Row]]:
+    """The rows that stand on a page together; what belongs together is parted only where it fits on none."""
+    most = PAGE_LINES // (2 if any(map(text.beside, table.entries)) else 1)
+    parts: list[list[Row]] = [[]]
+    for _, members in groupby(table.rows, key=lambda row: (row.group, row.labels[:-1][:1])):
+        rows = list(members)
+        if parts[-1] and len(parts[-1]) + len(rows) > most:
+            parts.append([])
+        size = math.ceil(len(rows) / math.ceil(len(rows) / most))
+        parts[-1] += rows[:size]
+        parts += [rows[start : start + size] for start in range(size, len(rows), size)]
+    return parts
+
+
+def _latex_body(table: Table, rows: Iterable[Row]) -> Iterable[_Line]:
     width = len(table.row_axes) + len(table.columns) + len(table.extra)
     above: Row | None = None
-    for row in table.rows:
+    for row in rows:
         new_group = above is not None and row.group != above.group
         if row.group and (above is None or new_group):
             name = rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape.latex(row.group)}}}}}"

@@ -199,7 +199,19 @@ def test_every_shipped_table_compiles(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     shipped = [build(plan, store, assessments=()) for plan in plans if plan.spec.figure is None]
     assert len(shipped) > 10
-    compiled(tmp_path, [render.latex(table) for table in shipped])
+    assert "too large" not in compiled(tmp_path, [render.latex(table) for table in shipped])
+
+
+def test_a_table_that_no_page_holds_is_printed_in_parts(tmp_path: Path) -> None:
+    """No row is lost, each part starts with its outer label, and only the first has a caption."""
+    plan = expand(load_spec("natural_images"))
+    table = build(plan, Store(tmp_path / "runs"), assessments=())
+    parts = render.latex(table).split("\\end{table}")[:-1]
+    assert len(parts) > 1
+    assert [part.count("\\caption{") for part in parts] == [1] + [0] * (len(parts) - 1)
+    bodies = [[row for row in tabular(part)[1] if "paper" not in "".join(row)][1:] for part in parts]
+    assert [body[0][0] for body in bodies] == ["cifar10"] + ["cifar100"] * (len(parts) - 1)
+    assert [row[1] for body in bodies for row in body] == [row.labels[1] for row in table.rows]
 
 
 def shown(table: Table, width: int = 160) -> str:
