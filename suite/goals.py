@@ -102,7 +102,7 @@ def _state(need: Need, store: Store, data: Any, force: bool) -> tuple[GoalState,
     if state.name == "running":
         return "running", f"running {state.reason}".rstrip()
     if missing := data.missing_for([need]):
-        return "blocked", f"data missing: {missing}"
+        return "blocked", f"missing: {missing}"
     if state.name == "failed" and not force:
         return "failed", f"failed before: {state.reason}"
     if state.name == "interrupted":

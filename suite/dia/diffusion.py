@@ -196,7 +196,7 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
     ema = {**raw, **{name: value.cpu() for name, value in zip(names, trainer.average, strict=True)}}
     header = {"channels": images.shape[1], "size": size, "dim": settings.dim, "loss": settings.loss}
     write_torch(context.folder / "model.pt", {"ema": ema, "raw": raw, "header": header})
-    predict, alphas_cumprod = load(context.folder, context.device, "ema")
+    predict, alphas_cumprod, _ = load(context.folder, context.device, "ema")
     signs = {
         "loss": [{"step": step, "loss": loss} for step, loss in trainer.curve],
         "variance": variance_between(images[:256].to(context.device), predict, alphas_cumprod),
@@ -221,13 +221,15 @@ def at_resolution(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], si
     return torch.cat(blocks)
 
 
-def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Tensor]:
-    """eps_theta with its averaged (``ema``) or ``raw`` weights, and the schedule's cumulative alphas (T,)."""
+def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Tensor, int]:
+    """eps_theta with its averaged (``ema``) or ``raw`` weights, the schedule's cumulative alphas (T,), and the
+    channels that it takes.
+    """
     stored = read_torch(folder / "model.pt", device)
     header = stored["header"]
     network = unet(header["dim"], header["channels"])
     network.load_state_dict(stored[weights])
-    return predictor(network, header["size"], device)
+    return *predictor(network, header["size"], device), header["channels"]
 
 
 def predictor(network: Unet, size: int, device: torch.device) -> tuple[Predict, Tensor]:

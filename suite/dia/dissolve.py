@@ -19,6 +19,7 @@ from suite.settings import Settings
 Predict = Callable[[Tensor, Tensor], Tensor]
 """eps_theta(x, t): images N x C x S x S and steps (N,) to the predicted noise."""
 
+LUMINANCE = (0.299, 0.587, 0.114)
 PAD_LIMIT = 4
 """An image smaller than the dissolving resolution by at most 1/PAD_LIMIT of itself is padded (28 to 32 px),
 else resized.
@@ -68,17 +69,28 @@ def dissolve(x: Tensor, t: Tensor, predict: Predict, alphas_cumprod: Tensor) -> 
     return (scale * x - noise_scale * predict(x, t)).clamp(-1, 1)
 
 
-class DiffusionDissolver:
-    """Eq. 4 with t ~ U(low, high), one t an image; the image handed over in [-1, 1] (or in [0, 1] as
-    released).
+def as_channels(x: Tensor, channels: int) -> Tensor:
+    """N x C x H x W images with 1 or 3 channels, for a model that was trained with the other number: gray
+    repeated, or the luminance (ITU-R 601) of colours.
+    """
+    if x.shape[1] == channels:
+        return x
+    if channels == 1:
+        return (x * x.new_tensor(LUMINANCE).reshape(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    return x.expand(-1, channels, -1, -1)
+
+
+class StepDissolver:
+    """A dissolver with a step t ~ U(low, high): one for each image, or for a whole batch. ``at`` dissolves at
+    given steps.
     """
 
-    def __init__(
-        self, predict: Predict, alphas_cumprod: Tensor, steps: tuple[int, int], size: int, unit: bool
-    ) -> None:
-        self.predict, self.alphas_cumprod = predict, alphas_cumprod
+    def __init__(self, steps: tuple[int, int]) -> None:
         self.low, self.high = steps
-        self.size, self.unit = size, unit
+
+    def at(self, x: Tensor, t: Tensor) -> Tensor:
+        """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
+        raise NotImplementedError
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         t = torch.randint(self.low, self.high + 1, (len(x),), generator=generator, device=generator.device)
@@ -89,16 +101,34 @@ class DiffusionDissolver:
         t = torch.randint(self.low, self.high + 1, (1,), generator=generator, device=generator.device)
         return self.at(x, t.to(x.device).expand(len(x)))
 
+
+class DiffusionDissolver(StepDissolver):
+    """Eq. 4; the image handed over in [-1, 1] (or in [0, 1] as released). ``channels``: the model's, where
+    it is another data set's (``dissolve.source``).
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        alphas_cumprod: Tensor,
+        steps: tuple[int, int],
+        size: int,
+        unit: bool,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__(steps)
+        self.predict, self.alphas_cumprod = predict, alphas_cumprod
+        self.size, self.unit, self.channels = size, unit, channels
+
     @torch.no_grad()
     def at(self, x: Tensor, t: Tensor) -> Tensor:
         """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
-        small = to_resolution(x, self.size)
+        small = as_channels(to_resolution(x, self.size), self.channels or x.shape[1])
         if self.unit:
-            return from_resolution(
-                dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1), x.shape[-1]
-            )
-        hat = dissolve(small * 2 - 1, t, self.predict, self.alphas_cumprod)
-        return from_resolution((hat + 1) / 2, x.shape[-1])
+            hat = dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1)
+        else:
+            hat = (dissolve(small * 2 - 1, t, self.predict, self.alphas_cumprod) + 1) / 2
+        return from_resolution(as_channels(hat, x.shape[1]), x.shape[-1])
 
 
 class FixedDissolver:
@@ -140,9 +170,9 @@ def build(settings: Settings | None, artefacts: Mapping[str, Path], device: torc
     if isinstance(settings, info.DissolveDiffusion):
         from suite.dia.diffusion import load
 
-        predict, alphas_cumprod = load(artefacts["diffusion"], device, settings.weights)
+        predict, alphas_cumprod, channels = load(artefacts["diffusion"], device, settings.weights)
         unit = settings.range == "unit"
-        return DiffusionDissolver(predict, alphas_cumprod, settings.steps, settings.size, unit)
+        return DiffusionDissolver(predict, alphas_cumprod, settings.steps, settings.size, unit, channels)
     if isinstance(settings, info.DissolveBlur):
         blur = gaussian if settings.op == "gaussian" else median
         return FixedDissolver(blur(settings.kernel), settings.size)

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from suite.registry import STAND_IN, MethodInfo, Need, datasets
+from suite import registry
+from suite.data.identity import DataSettings, data_identity
+from suite.registry import STAND_IN, MethodInfo, Need
 from suite.settings import Int, Settings, canonical, setting
 
 TIMESTEPS = 1000
@@ -80,12 +82,23 @@ class Train(Settings):
     views: Literal["flip_simclr", "simclr"] = setting("flip_simclr")
 
 
+def _a_data_set(name: str) -> str:
+    try:
+        found = registry.dataset(name)
+    except registry.UnknownNameError as error:
+        raise ValueError(str(error)) from None
+    if found.origin:
+        raise ValueError("a folder has no place in a key: give a data set that is known by its name")
+    return name
+
+
 class DissolveDiffusion(Settings):
     """Eq. 4 with t drawn from U(steps). ``range``: what the UNet is shown, [-1, 1] (``symmetric``, its own
     range) or [0, 1] (``unit``, as the released code does: the default, since it was ahead on PneumoniaMNIST's
     validation split; a stronger change of the image at the same t). ``draw``: one t and one UNet pass for
     every image, or, as the released code does and by the same measure better, one t a batch, drawn anew for
-    each of the K shifts, so K passes a step.
+    each of the K shifts, so K passes a step. ``source``: dissolve with the model of another data set, at that
+    set's own size and normal class, instead of one trained on the run's own (Figures 4, 7 to 11).
     """
 
     op: Literal["diffusion"] = setting("diffusion")
@@ -94,6 +107,7 @@ class DissolveDiffusion(Settings):
     range: Literal["symmetric", "unit"] = setting("unit")
     draw: Literal["per_image", "per_shift_batch"] = setting("per_shift_batch")
     weights: Literal["ema", "raw"] = setting("ema")
+    source: Annotated[str, AfterValidator(_a_data_set)] | None = setting(None, neutral=None)
 
 
 class DissolveBlur(Settings):
@@ -240,27 +254,48 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
         return ()
     settings = canonical(training.diffusion)
     per_run = settings.pop("seed") == "per_run"
-    source = dict(data)
-    if "contamination" in data and training.diffusion.data == "train":
-        source["contamination_seed"] = seed
+    name, which = training.dissolve.source, training.diffusion.data
+    foreign = _foreign(name, data) if name is not None else None
+    seen = dict(foreign or data)
+    if "contamination" in seen and which == "train":
+        seen["contamination_seed"] = seed
     else:
-        source.pop("contamination", None)
-    if training.diffusion.data == "train" and (classes := _problems_share(source)):
-        source["normal_class"] = list(classes)
+        seen.pop("contamination", None)
+    if which == "train" and (classes := _problems_share(seen)):
+        seen["normal_class"] = list(classes)
     identity = {
-        "data": source,
+        "data": seen,
         "size": training.dissolve.size,
         "seed": seed if per_run else 0,
         "settings": settings,
     }
-    return (Need("diffusion", 1, identity, "suite.dia.diffusion:make", "diffusion model"),)
+    return (
+        Need(
+            "diffusion",
+            1,
+            identity,
+            "suite.dia.diffusion:make",
+            "diffusion model",
+            dataset=name if name is not None and foreign else "",
+            data=foreign,
+        ),
+    )
+
+
+def _foreign(name: str, data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The identity of another data set, split by the same rule; None when it is the run's own after all."""
+    found = registry.dataset(name)
+    if found.name == data["name"]:
+        return None
+    chosen = {rule: data[rule] for rule in ("split", "group") if rule in data}
+    return data_identity(found, DataSettings.parse(chosen))
 
 
 def _problems_share(data: Mapping[str, Any]) -> tuple[int, ...]:
     """The set's own normal classes if its training split holds the same images whichever class is normal, so
     that these can stand for any; else empty.
     """
-    info = datasets().get(str(data["name"]).removeprefix(STAND_IN))
+    info = registry.datasets().get(str(data["name"]).removeprefix(STAND_IN))
     chosen_by_class = (
         data.get("split") != "paper" or {"contamination", "max_train", "validation"} & data.keys()
     )

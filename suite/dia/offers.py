@@ -14,8 +14,10 @@ from suite.dia import info
 from suite.registry import Need
 from suite.settings import Settings, canonical
 
-STEPPED = ("steps", "draw")
-"""Settings of a dissolver that say where t is drawn: a strip goes through steps of its own."""
+APART = ("steps", "draw", "source")
+"""Settings of a dissolver that a strip does not hang on by themselves: it goes through steps of its own, and
+which model it uses stands in what it needs.
+"""
 
 
 def strip(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any]) -> Need:
@@ -37,9 +39,17 @@ def strip(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any
         along = {"t": list(options["steps"])}
         _within_training(training, along["t"])
     needs = info.needs(training, data, 0)
-    kept = {name: value for name, value in settings.items() if name not in (*STEPPED, *along)}
+    kept = {name: value for name, value in settings.items() if name not in (*APART, *along)}
     identity = {"data": _clean(data), "images": options["images"], "dissolve": kept, "along": along}
-    return Need("strip", 1, identity, "suite.dia.strip:make", "strip of dissolved images", needs)
+    label = f"strip of dissolved images ({_by(dissolver)})"
+    return Need("strip", 1, identity, "suite.dia.strip:make", label, needs)
+
+
+def _by(dissolver: Settings) -> str:
+    if isinstance(dissolver, info.DissolveDiffusion):
+        return f"model of {dissolver.source}" if dissolver.source else "its own model"
+    op: str = dissolver.model_dump()["op"]
+    return op
 
 
 def _within_training(training: Settings, steps: list[int]) -> None:

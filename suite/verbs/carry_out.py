@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,10 +89,11 @@ def run(ask: Ask, how: How) -> int:
     _announce(plans, work, ask, devices, slots, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     tasks = work.tasks(states, how.force)[: how.limit]
-    blocked = [(one.run.dataset, one.reason) for one in work.due(["blocked"])]
-    blocked += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
-    for reason, names in _by_reason(blocked).items():
-        say(f"{len(names)} of {', '.join(dict.fromkeys(names))} blocked: {reason}")
+    blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
+    stuck = [(f"{count} of {name}", reason) for (name, reason), count in blocked.items()]
+    stuck += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
+    for reason, names in _by_reason(stuck).items():
+        say(f"{', '.join(names)} blocked: {reason}")
     if not how.retry and (failed := [*work.due(["failed"]), *work.due_goals(["failed"])]):
         say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
     finished = Finished(())

@@ -102,3 +102,34 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path, monkeypatch: py
     provenance.revision.cache_clear()
     assert provenance.revision() == (None, False)
     provenance.revision.cache_clear()
+
+
+def test_what_is_imported_inside_functions_counts_too(package: Path) -> None:
+    lazy = MODULE.replace("from . import helper\n", "").replace(
+        "        return helper", "        from made_up_package import lazy\n        return lazy"
+    )
+    (package / "method.py").write_text(lazy)
+    (package / "lazy.py").write_text("from made_up_package.deep import double\n")
+    (package / "deep.py").write_text("def double(x):\n    return 2 * x\n")
+    before = current()
+    (package / "deep.py").write_text("def double(x):\n    return 3 * x\n")
+    assert current() != before
+
+
+def test_every_module_that_dia_computes_with_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those too that it imports only when they are needed: the diffusion model, Stable Diffusion."""
+    read: set[str] = set()
+    found = provenance._path
+
+    def watch(module: str, package: str) -> Path | None:
+        path = found(module, package)
+        read.update([path.name] if path else [])
+        return path
+
+    monkeypatch.setattr(provenance, "_path", watch)
+    provenance._source_hash.cache_clear()
+    provenance.source_hash(methods()["dia"])
+    provenance._source_hash.cache_clear()
+    computed = {path.name for path in Path(provenance.__file__).parent.joinpath("dia").glob("*.py")}
+    # What is only shown, or measured, moves no score.
+    assert computed - read == {"__init__.py", "offers.py", "costs.py", "strip.py"}

@@ -52,7 +52,7 @@ def draw(plan: Plan, cells: Sequence[Cell], store: Store, why: Mapping[str, str]
         return finished(plan, caption, missing)
     tiles = TILE * (len(values) + 1)
     column = TILE * sum(strip.examples for strip in strips)
-    width = LABEL + tiles + GAP + CHART + 0.1
+    width = LABEL + tiles + GAP + CHART + 0.25
     height = HEAD + max(column, LEAST + KEY * len(done)) + 0.1
     with style():
         canvas = new(width, height)
@@ -106,7 +106,8 @@ def _mosaic(axes: Any, strips: Sequence[_Strip], heads: Sequence[str]) -> None:
         middle = at + strip.examples / 2
         axes.text(-0.08, middle, strip.label, ha="right", va="center")
         if strip.images is None:
-            told = wrapped(strip.why, 13 * len(heads))
+            # What is missing; how to get it stands in the text beside the figure.
+            told = wrapped(strip.why.removeprefix("missing: ").partition(": ")[0], 13 * len(heads))
             axes.text(len(heads) / 2, middle, told, ha="center", va="center", color=FAINT, fontsize=6)
         else:
             for number, images in enumerate(strip.images):

@@ -8,6 +8,7 @@ import torch
 from suite.dia.dissolve import (
     DiffusionDissolver,
     FixedDissolver,
+    as_channels,
     dissolve,
     from_resolution,
     gaussian,
@@ -113,3 +114,28 @@ def test_fixed_dissolvers_keep_the_size_and_draw_nothing():
     assert FixedDissolver(gaussian(3), 32)(x, g).shape == x.shape
     torch.testing.assert_close(FixedDissolver(lambda x: x, None)(x, g), x)
     assert torch.equal(g.get_state(), before)
+
+
+def test_gray_and_colours_are_converted():
+    gray = torch.rand(2, 1, 4, 4, generator=generator())
+    coloured = as_channels(gray, 3)
+    assert coloured.shape == (2, 3, 4, 4)
+    torch.testing.assert_close(as_channels(coloured, 1), gray)
+    red = torch.zeros(1, 3, 1, 1)
+    red[:, 0] = 1
+    assert as_channels(red, 1).item() == pytest.approx(0.299)
+    assert as_channels(red, 3) is red
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(1, 3), (3, 1), (3, 3)])
+def test_a_foreign_model_sees_its_own_channels_and_the_image_keeps_its(own, theirs):
+    seen: list[torch.Tensor] = []
+
+    def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return torch.zeros_like(x)
+
+    d = DiffusionDissolver(predict, torch.ones(1000), (1, 1), 32, True, theirs)
+    x = torch.rand(2, own, 28, 28, generator=generator())
+    assert d(x, generator()).shape == x.shape
+    assert seen[0].shape == (2, theirs, 32, 32)

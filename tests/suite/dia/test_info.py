@@ -146,3 +146,29 @@ def test_dissolving_stays_where_the_diffusion_model_is_trained() -> None:
     with pytest.raises(ValidationError, match=r"widen diffusion\.times"):
         DiaDiffusion.parse({"dissolve": {"steps": [330, 430]}, "diffusion": {"times": [0, 400]}})
     DiaDiffusion.parse({"dissolve": {"steps": [330, 430]}, "diffusion": {"times": [0, 600]}})
+
+
+def test_a_foreign_model_is_the_other_sets_own() -> None:
+    foreign = _need({"dissolve": {"source": "pneumonia_mnist"}}, data={**DATA, "split": "paper"})
+    assert foreign.dataset == "pneumonia_mnist"
+    assert foreign.data is not None
+    assert foreign.data["size"] == 28
+    own = _need({}, data=dict(foreign.data))
+    assert foreign.key == own.key
+    assert own.data is None
+
+
+def test_a_source_that_is_the_set_itself_is_none() -> None:
+    data = {"name": "pneumonia_mnist", "size": 28, "split": "paper"}
+    same = _need({"dissolve": {"source": "pneumonia_mnist"}}, data=data)
+    assert (same.key, same.data) == (_need({}, data=data).key, None)
+
+
+def test_a_source_is_in_the_key_only_where_it_is_set() -> None:
+    from suite.settings import canonical
+
+    assert "source" not in canonical(DiaDiffusion())["dissolve"]
+    with pytest.raises(ValidationError, match="unknown data set 'cifar11'"):
+        DiaDiffusion.parse({"dissolve": {"source": "cifar11"}})
+    with pytest.raises(ValidationError, match="a folder has no place in a key"):
+        DiaDiffusion.parse({"dissolve": {"source": "folder:/some/where"}})

@@ -155,3 +155,45 @@ def test_time_left_is_the_median_of_finished_runs_shared_by_the_slots(bench: Ben
     shown.slots = []
     assert shown.left() == 10.0
     assert [duration(value) for value in (40, 600, 18_000)] == ["40 s", "10 min", "5.0 h"]
+
+
+def test_a_forced_run_is_fitted_anew_though_its_artefact_had_to_be_made(bench: Bench) -> None:
+    run = bench.run(uses="artefact")
+    _do(bench, [run])
+    (need,) = run.needs
+    (Store(bench.store).artefact_folder(need.kind, need.key) / "done.json").unlink()
+    _do(bench, [run], force="fit")
+    assert (bench.told("make"), bench.told("fit")) == (2, 2)
+
+
+FIGURE = """
+[figure]
+kind = "dissolving"
+[settings]
+method = "fake"
+dataset = "toy"
+uses = "artefact"
+[grid]
+trouble = {troubles}
+"""
+
+
+def _show(bench: Bench, troubles: str) -> Finished:
+    """Make what a figure shows, in cells that need the same fake artefact."""
+    bench.spec.write_text(FIGURE.format(troubles=troubles))
+    goals = bench.plan().goals
+    tasks = [Task(need=goal, goal=True) for goal in goals]
+    return carry_out(tasks, Options(store=bench.store, slots=2), Shown(len(goals)))
+
+
+def test_what_an_artefact_needs_is_made_before_it_and_once(bench: Bench) -> None:
+    assert _ends(_show(bench, '["none", "loss"]')) == ["done", "done"]
+    assert (bench.told("make"), bench.told("show")) == (1, 2)
+    assert bench.log.read_text().startswith("make")
+
+
+def test_what_cannot_be_made_fails_what_needs_it(bench: Bench) -> None:
+    finished = _show(bench, '["artefact"]')
+    assert _ends(finished) == ["failed"]
+    assert finished.ended[0].reason == "fake artefact: RuntimeError: no artefact today"
+    assert bench.told("show") == 0
