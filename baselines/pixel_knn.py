@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.info import NeighbourScoring
+from baselines.info.controls import NeighbourScoring
 from baselines.neighbours import nearest
 from suite.detector import Context, Images, Scores
 from suite.settings import Settings

@@ -62,6 +62,8 @@ def _assess(run: Run, profile: str, history: _History, data: DataAtHand, force: 
         return Assessment(run, "blocked", short, seconds)
     if missing := data.missing(run):
         return Assessment(run, "blocked", f"data missing: {missing}", seconds)
+    if absent := history.absent(run):
+        return Assessment(run, "blocked", absent, seconds)
     if outcome is not None or (state.name == "failed" and force):
         return Assessment(run, "to run", "forced", seconds)
     if state.name == "failed" and not force:
@@ -95,6 +97,7 @@ class _History:
         self._like: set[tuple[str, str, int]] = set()
         self._fit_costs: dict[tuple[str, str, str], dict[str, float]] = {}
         self._score_costs: dict[tuple[str, str, str], list[float]] = {}
+        self._absent: dict[str, str] = {}
         for outcome in store.outcomes():
             self._by_key[outcome.eval_key] = outcome
             self._fits.add(outcome.train_key)
@@ -110,6 +113,15 @@ class _History:
     def outcome(self, run: Run) -> Outcome | None:
         found = self._by_key.get(run.eval_key)
         return found if found is not None and found.train_key == run.train_key else None
+
+    def absent(self, run: Run) -> str:
+        """What the method has to be given before it can run here (weights, an extra); empty when nothing."""
+        settings = run.train["settings"]
+        key = f"{run.method} {key_of(settings)}"
+        if key not in self._absent:
+            info = registry.method(run.method)
+            self._absent[key] = info.absent(info.parse(settings))
+        return self._absent[key]
 
     def why_new(self, run: Run) -> str:
         """The nearest thing that is there: the fit, other seeds of the cell, or the same run under other

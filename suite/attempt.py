@@ -140,7 +140,8 @@ class Attempt:
 
         run, environment = self.run, self._environment()
         anomalous = int(test.labels.sum())
-        notes = list(fit.get("notes", ()))
+        method = registry.method(run.method)
+        notes = [*fit.get("notes", ()), *method.notes(method.parse(run.train["settings"]), run.train["data"])]
         if differing := _differing(fit["environment"], environment):
             notes.append(f"scored on another {differing} than it was fitted on")
         outcome = Outcome(
@@ -220,9 +221,8 @@ def pack_of(run: Run, store: Store, conditions: Conditions) -> Pack:
 def build(run: Run) -> Detector:
     """A fresh detector under a run's settings."""
     info = registry.method(run.method)
-    nested = run.train["settings"]
-    training = info.training(nested).parse(nested)
-    detector: Detector = info.load()(training, info.scoring.parse(run.evaluation["score"]))
+    training, scoring = info.parse(run.train["settings"]), info.scoring.parse(run.evaluation["score"])
+    detector: Detector = info.load()(training, scoring)
     return detector
 
 

@@ -89,6 +89,14 @@ def _no_needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[N
     return ()
 
 
+def _no_notes(training: Settings, data: Mapping[str, Any]) -> tuple[str, ...]:
+    return ()
+
+
+def _nothing_absent(training: Settings) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class MethodInfo:
     """Torch-free facts about a method.
@@ -103,6 +111,11 @@ class MethodInfo:
     ``cost``, ``memory``; see :mod:`suite.goals`): each ``package.module:function``, called as
     ``offer(training, data_identity, options)``, gives a Need, or raises ValueError when these settings have
     nothing of the kind to show. Its module does not import torch.
+
+    ``notes(training, data_identity)`` says, a line each, where a run under these settings departs from the
+    method as published (images resized, another backbone, other weights); the lines stand in the outcome and
+    under the table. ``absent(training)`` says in one line what has to be got before it can run here (a file
+    of weights, an extra), and how; empty when nothing has. ``sizes`` are the image sizes that it takes.
     """
 
     name: str
@@ -114,8 +127,14 @@ class MethodInfo:
     scoring: type[Settings] = NoSettings
     needs: Callable[[Settings, Mapping[str, Any], int], tuple[Need, ...]] = _no_needs
     offers: Mapping[str, str] = field(default_factory=dict)
+    notes: Callable[[Settings, Mapping[str, Any]], tuple[str, ...]] = _no_notes
+    absent: Callable[[Settings], str] = _nothing_absent
     sizes: str = "any"
     citation: str = ""
+
+    def parse(self, nested: Mapping[str, Any]) -> Settings:
+        """The training settings that raw ones (those of a run's key, say) stand for."""
+        return self.training(nested).parse(nested)
 
     def load(self) -> type[Any]:
         """Import the Detector class (this is where torch comes in)."""

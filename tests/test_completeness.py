@@ -30,8 +30,8 @@ TESTED_THROUGH = {
     "tests/suite/data/test_pack.py": "suite/data/build.py",
     "tests/suite/data/test_phantom.py": "suite/data/anatomy.py",
     "tests/suite/dia/test_method.py": "suite/dia/training.py",
-    # The two differ in one line, so every test is for both.
-    "tests/baselines/test_knn.py": "baselines/{pixel_knn,random_knn}.py",
+    # What they find is compared with each other.
+    "tests/baselines/test_knn.py": "baselines/{pixel_knn,feature_knn}.py",
 }
 """Test file -> the modules that it stands for beside its own (``{a,b}`` as in a shell)."""
 

@@ -4,7 +4,7 @@ limits it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ COMPUTE = (
     "network.width",
     "train.epochs",
     "train.epoch_size",
+    "train.steps",
+    "backbone",
     "diffusion.dim",
     "diffusion.steps",
     "diffusion.batch",
@@ -77,9 +79,22 @@ def finish(table: Table, plan: Plan) -> Table:
         verdicts=tally(table.entries, plan.spec.table.tolerance, _departures(table, plan, entries, outcomes)),
         caption=tuple(sentence for sentence in sentences if sentence),
         legend=tuple((mark, text) for mark, text in {**MARKS, FAR: DISTANT}.items() if mark in used),
+        footnotes=(*table.footnotes, *_notes(table, entries)),
         ranks=ranks.rank(entries, higher=METRICS[table.metric][1]),
         missing=_missing(entries),
     )
+
+
+def _notes(table: Table, entries: list[Entry]) -> Iterator[str]:
+    """Where the methods depart from what was published, by their own account: the rows, then the departures."""
+    told: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        info = registry.methods().get(entry.cell.method)
+        train = entry.cell.runs[0].train
+        for note in info.notes(info.parse(train["settings"]), train["data"]) if info else ():
+            told.setdefault(", ".join(entry.cell.labels[axis] for axis in table.row_axes), {})[note] = None
+    for row, notes in told.items():
+        yield f"{row}: {'; '.join(notes)}."
 
 
 def _departures(table: Table, plan: Plan, entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:

@@ -8,7 +8,7 @@ import sys
 import pydantic
 import pytest
 
-from baselines.info import NeighbourScoring
+from baselines.info.controls import NeighbourScoring
 from suite.registry import method
 
 
