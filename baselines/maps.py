@@ -27,7 +27,8 @@ def smoothed(maps: Tensor, sigma: float = SIGMA) -> Tensor:
     reach = min(int(4 * sigma + 0.5), min(maps.shape[-2:]) - 1)
     if reach < 1:
         return maps
-    return gaussian_blur(maps[:, None], [2 * reach + 1] * 2, [sigma] * 2)[:, 0]
+    blurred: Tensor = gaussian_blur(maps[:, None], [2 * reach + 1] * 2, [sigma] * 2)
+    return blurred[:, 0]
 
 
 def peak(maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The three controls: they find what differs, know their training images, and mean what their version says."""
+"""The three controls: they find what differs, know their training images, and average their neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from methods import build, context, fitted
 
 from suite.data import phantom
-from suite.registry import method
 
 METHODS = ("pixel_knn", "random_knn", "pretrained_knn")
 TRAIN = phantom.generate(200, 0, 32, 0, "coarse").images
@@ -76,19 +75,3 @@ def test_more_neighbours_than_images_is_an_error(name: str) -> None:
     detector.fit(TRAIN[:3], context())
     with pytest.raises(ValueError, match=r"lower score\.k"):
         detector.score(TEST, context())
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "golden"),
-    [
-        ("pixel_knn", 1, [103.74262, 102.49497]),
-        ("random_knn", 2, [1.25976, 1.42039]),
-        ("pretrained_knn", 1, [1.459, 1.03957]),
-    ],
-)
-def test_the_meaning_of_a_version(name: str, version: int, golden: list[float]) -> None:
-    """When these move on purpose, the method's ``version`` must move too: keys stand on it."""
-    random = np.random.default_rng(0)
-    train, test = (random.integers(0, 256, (n, 1, 32, 32), dtype=np.uint8) for n in (8, 2))
-    assert method(name).version == version
-    assert fitted(name, train).score(test, context()) == pytest.approx(golden, rel=1e-3)

@@ -203,3 +203,24 @@ def test_the_time_is_the_median_of_the_like(found: Plan, store: Store, tmp_path:
     assert seconds == [65.0, 65.0, None, None]
     rescored = expand(spec, seeds=(7,), sets={"score.views": 3}, only={"method": {"csi"}})
     assert [one.seconds for one in assess(rescored, store)] == [5.0]
+
+
+def test_a_method_that_lacks_something_is_blocked_with_the_way_to_get_it(
+    tmp_path: Path, store: Store
+) -> None:
+    """The others of the plan go on."""
+    text = f"""
+seeds = [0, 1]
+settings = {{ dataset = "phantom" }}
+[[case]]
+label = "Mine"
+set = {{ method = "pretrained_knn", weights = "file:{tmp_path}/w.pth", weights_sha256 = "01234567" }}
+[[case]]
+label = "CSI"
+set = {{ method = "csi" }}
+"""
+    planned = expand(load_spec(write(tmp_path, text)))
+    line = f"weights missing: no file {tmp_path}/w.pth"
+    assert told(planned, store) == [("blocked", line)] * 2 + [("to run", "new")] * 2
+    (tmp_path / "w.pth").write_bytes(b"")
+    assert told(planned, store) == [("to run", "new")] * 4

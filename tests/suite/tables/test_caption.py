@@ -142,3 +142,13 @@ def test_average_ranks_need_every_task(tmp_path: Path, store: Store) -> None:
 def test_an_empty_store_says_that_nothing_was_computed(tmp_path: Path, store: Store) -> None:
     assert "Nothing has been computed yet." in said(build(plan_of(tmp_path), store, assessments=()))
     assert not store.root.exists()
+
+
+def test_departures_of_a_method_stand_beneath_its_table(tmp_path: Path, store: Store) -> None:
+    """One line a row, whatever the number of columns; rows that follow the paper have none."""
+    text = phantom(tmp_path).replace('"csi"', '"random_knn"')
+    rows = build(plan_of(tmp_path, text), store, assessments=()).footnotes
+    assert rows == ("CSI: weights drawn at random, nothing pretrained.",)
+    text = text.replace("[settings]", '[settings]\n"data.size" = 8')
+    rows = build(plan_of(tmp_path, text), store, assessments=()).footnotes
+    assert rows == ("CSI: images resized from 8 to 16 px; weights drawn at random, nothing pretrained.",)
