@@ -21,7 +21,7 @@ MODULES = sorted(
 
 TESTED_THROUGH = {
     # The verbs are what a user types: they are tested as typed.
-    "tests/suite/test_cli.py": "suite/verbs/*.py",
+    "tests/suite/test_cli.py": "suite/{cli,verbs}/*.py",
     # Parts of one job that mean nothing alone: a run in stages, with retries, making its artefacts.
     "tests/suite/test_run.py": "suite/{artefacts,attempt,stages}.py",
     # The parent's side and the child's side of one conversation.

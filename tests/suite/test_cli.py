@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,21 @@ def test_help_is_light(bench: Bench) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_an_example(bench: Bench, verb: str) -> None:
     assert f"Example: suite {verb}" in bench.cli(verb, "--help")
+
+
+def test_an_option_means_the_same_wherever_it_is_taken() -> None:
+    """The same words, default and environment variable in every verb, but where a verb has a use of its own."""
+    verbs = get_command(app)
+    assert isinstance(verbs, TyperGroup)
+    own = {("plan", "--force"), ("run", "--force"), ("score", "--out")}
+    told: dict[str, dict[tuple[Any, ...], list[str]]] = {}
+    for verb, command in verbs.commands.items():
+        for one in command.params:
+            if one.param_type_name == "option" and (verb, one.opts[0]) not in own:
+                meant = (getattr(one, "help", None), tuple(one.opts), str(one.default), str(one.envvar))
+                told.setdefault(one.opts[0], {}).setdefault(meant, []).append(verb)
+    assert set(told["--store"].popitem()[1]) >= {"plan", "run", "retry", "status", "report", "show", "gc"}
+    assert {option: list(meanings) for option, meanings in told.items() if len(meanings) > 1} == {}
 
 
 def test_planning_needs_no_torch(bench: Bench) -> None:
