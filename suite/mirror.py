@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import curves, files
-from suite.registry import STAND_IN
+from suite.registry import stands_in
 from suite.settings import key_of
 from suite.tables.cells import METRICS, Entry, entry_of
 from suite.tables.frame import collect
@@ -101,7 +101,7 @@ def _cell_record(plan: Plan, store: Store, entry: Entry, key: str) -> CellRecord
         "suite.profile": plan.profile,
         "suite.selection": str(cell.settings.get("selection", "last")),
     }
-    if cell.dataset.startswith(STAND_IN):
+    if stands_in(cell.dataset):
         name, shared["suite.stand_in"] = f"{name} (stand-in)", "true"
     done = [(row.run.seed, row.outcome) for row in entry.observations if row.outcome is not None]
     seeds = tuple(_seed_record(store, name, shared, seed, outcome) for seed, outcome in done)

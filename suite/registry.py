@@ -266,13 +266,18 @@ def datasets() -> dict[str, DataInfo]:
     return _joined({**catalogue.SHIPPED, **_installed("dissolving_suite.datasets")}, DataInfo)
 
 
+def stands_in(name: str) -> bool:
+    """Whether this is the name of a stand-in: no result on it is one on the data set that it stands in for."""
+    return name.startswith(STAND_IN)
+
+
 def dataset(name: str) -> DataInfo:
     """One data set's facts (``folder:PATH``, any MedMNIST 2D set and ``stand_in:NAME`` included), or
     UnknownNameError.
     """
     from suite.data import catalogue
 
-    if name.startswith(STAND_IN):
+    if stands_in(name):
         from suite.data import stand_in
 
         original = dataset(name.removeprefix(STAND_IN))
@@ -299,4 +304,5 @@ __all__ = [
     "load",
     "method",
     "methods",
+    "stands_in",
 ]

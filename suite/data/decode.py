@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from suite import files
 from suite.data import progress
@@ -73,6 +73,9 @@ def decode(file: Path | bytes, size: int, channels: int = 3) -> NDArray[np.uint8
         raise
     except Image.DecompressionBombError as error:
         raise DataFault(str(error)) from error
+    except UnidentifiedImageError as error:  # its text names a stream in memory, where callers name the file
+        what = "it is empty" if file == b"" else "it is no image of a kind that is known here"
+        raise DataFault(f"cannot be read: {what}") from error
     except Exception as error:  # PIL's plug-ins raise nearly anything on a damaged file
         raise DataFault(f"cannot be read ({type(error).__name__}: {_line(error)})") from error
 

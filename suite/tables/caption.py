@@ -209,21 +209,14 @@ def _limits(entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:
 
 
 def _stand_ins(entries: list[Entry], outcomes: list[Outcome]) -> list[str]:
-    """The data sets of the table that are generated."""
-    names = {entry.cell.dataset for entry in entries if _is_stand_in(entry.cell.dataset)}
+    """The data sets of the table that are generated, the phantom (which stands in for none) included."""
+    names = {name for name in {entry.cell.dataset for entry in entries} if registry.dataset(name).stand_in}
     return sorted(names | {str(one.data.get("name")) for one in outcomes if one.data.get("stand_in")})
 
 
 def _shares_diffusion(entry: Entry) -> bool:
     keys = [need.key for run in entry.cell.runs for need in run.needs if need.kind == "diffusion"]
     return len(set(keys)) < len(keys)
-
-
-def _is_stand_in(dataset: str) -> bool:
-    try:
-        return registry.dataset(dataset).stand_in
-    except (registry.UnknownNameError, ValueError):
-        return False
 
 
 def _origin(outcomes: list[Outcome]) -> Iterable[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from suite.plan import Cell
-from suite.registry import STAND_IN
+from suite.registry import stands_in
 from suite.tables import published as literature
 from suite.tables import verdict as judgement
 from suite.tables.frame import Observation
@@ -114,7 +114,7 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
     kept = _same_data(done)
     marks = [FAILED] * any(row.failed for row in rows) + [STALE] * any(row.stale for row in kept)
     marks += [MIXED] * (len(kept) < len(done) or _mixed(kept))
-    marks += [GENERATED] * cell.dataset.startswith(STAND_IN)
+    marks += [GENERATED] * stands_in(cell.dataset)
     return Entry(
         cell=cell,
         seeds=tuple(run.seed for run in cell.runs),

@@ -115,7 +115,7 @@ def _rows(
         verdict = verdicts[run.eval_key]
         groups.setdefault((verdict.state, verdict.reason), []).append(verdict)
     name = " / ".join(cell.labels.values()) or cell.method
-    name += " (stand-in)" * cell.dataset.startswith(registry.STAND_IN)
+    name += " (stand-in)" * registry.stands_in(cell.dataset)
     for (state, reason), members in groups.items():
         known = [verdict.seconds for verdict in members if verdict.seconds is not None]
         time = duration(sum(known)) if known and state not in ("done", "stale") else ""

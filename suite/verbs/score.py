@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from suite import files, job
 from suite.data.errors import DataFault
 from suite.job import Conditions
-from suite.registry import STAND_IN
+from suite.registry import stands_in
 from suite.store import Store
 from suite.verbs.common import USAGE, Ask, say
 from suite.verbs.inspect import Found, NotFoundError, find
@@ -104,7 +104,7 @@ def _scored(
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     # Scores of a detector that was trained on generated images say so on every line.
-    by = {"trained_on": run.dataset} if run.dataset.startswith(STAND_IN) else {}
+    by = {"trained_on": run.dataset} if stands_in(run.dataset) else {}
     writer.writerow(("id", "score", *by))
     writer.writerows((one, repr(float(value)), *by.values()) for one, value in zip(ids, scores, strict=True))
     return ids, stream.getvalue()

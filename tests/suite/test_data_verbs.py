@@ -154,6 +154,12 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
         lambda path: as_zip(path, {**FILES, "COVID/cut.png": png(1)[:60]}),
         "1 of 19 images are faulty: COVID/cut.png: cannot be read",
     ),
+    "a file that is no image": (
+        "sars_cov_2",
+        lambda path: as_zip(path, {**FILES, "COVID/a page.png": b"<!doctype html>", "COVID/empty.png": b""}),
+        "COVID/a page.png: cannot be read: it is no image of a kind that is known here; "
+        "COVID/empty.png: cannot be read: it is empty",
+    ),
     "a csv with ids that are missing": ("aptos_2019", aptos(**{"c3,3\n": ",3\n"}), "line 5 has no id_code"),
     "a csv of images that are missing": (
         "aptos_2019",
@@ -179,6 +185,7 @@ def test_a_fault_is_one_line_and_leaves_nothing(home: Home, tmp_path: Path, faul
     assert said in out
     assert len(out.strip().splitlines()) == 1, out
     assert "Traceback" not in out
+    assert " object at 0x" not in out
     assert [path for path in home.left() if path not in (*before, "store", "store/artefacts")] in (
         [],
         ["store/artefacts/data"],
