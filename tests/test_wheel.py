@@ -136,3 +136,112 @@ def test_quickstart_runs_in_an_empty_folder(suite: tuple[Path, Path, dict[str, s
     assert len(outcomes) == 4
     _call(command, *smoke, cwd=empty, env=env)
     assert {path: path.stat().st_mtime_ns for path in (empty / "runs").rglob("outcome.json")} == outcomes
+
+
+THIRD_PARTY = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "their-detector"
+version = "1.0"
+[project.entry-points."dissolving_suite.methods"]
+mean_image = "their_detector.info:MEAN_IMAGE"
+[tool.hatch.build.targets.wheel]
+packages = ["their_detector"]
+""",
+    "their_detector/__init__.py": "",
+    "their_detector/info.py": """
+from suite.registry import MethodInfo
+from suite.settings import Settings, setting
+
+class Training(Settings):
+    power: float = setting(2.0, gt=0)
+
+MEAN_IMAGE = MethodInfo(
+    name="mean_image", version=1, title="Distance to the mean image", implementation="their_detector.method:MeanImage",
+    training=lambda nested: Training, models=(Training,), citation="Them, 2026",
+)
+""",
+    "their_detector/method.py": """
+import numpy as np
+
+class MeanImage:
+    def __init__(self, training, scoring):
+        self.power = training.power
+
+    def fit(self, images, context):
+        self.mean = images.mean(0)
+
+    def score(self, images, context):
+        return (np.abs(images - self.mean) ** self.power).mean((1, 2, 3))
+
+    def save(self, path):
+        with open(path, "wb") as stream:
+            np.save(stream, self.mean, allow_pickle=False)
+
+    def load(self, path, device):
+        self.mean = np.load(path, allow_pickle=False)
+""",
+    "theirs.toml": """
+title = "Somebody else's method"
+seeds = [0, 1]
+settings = { dataset = "phantom_coarse", "data.size" = 16 }
+[table]
+rows = ["case"]
+compare = "Theirs"
+[[case]]
+label = "Theirs"
+set = { method = "mean_image" }
+[[case]]
+label = "Theirs, absolute"
+set = { method = "mean_image", power = 1.0 }
+[[case]]
+label = "Pixel kNN"
+set = { method = "pixel_knn" }
+""",
+}
+
+
+def test_a_method_of_another_package_is_there_once_it_is_installed(
+    suite: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """By its entry point alone: listed, checked, run beside ours and put into the table."""
+    command, empty, env = suite
+    for name, text in THIRD_PARTY.items():
+        path = tmp_path / "theirs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    theirs = _build(tmp_path / "theirs", "wheel", tmp_path / "built")
+    python = command.parent / "python"
+    _call(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-index",
+        "--no-deps",
+        theirs,
+        cwd=empty,
+    )
+    listed = _call(command, "list", "methods", cwd=empty, env=env)
+    assert "mean_image" in listed
+    assert "Them, 2026" in listed
+    spec = tmp_path / "theirs" / "theirs.toml"
+    table = _call(command, "run", spec, cwd=empty, env=env)
+    rows = {
+        line.strip(" │").partition("│")[0].strip()
+        for line in table.splitlines()
+        if "│" in line and "±" in line
+    }
+    assert rows == {"Theirs", "Theirs, absolute", "Pixel kNN"}
+    assert "6 done" in _call(command, "plan", spec, cwd=empty, env=env)
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(THIRD_PARTY["theirs.toml"].replace("power", "pwer"))
+    refused = subprocess.run([command, "validate", wrong], cwd=empty, env=env, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "power" in refused.stdout + refused.stderr, "the vocabulary has their settings"
