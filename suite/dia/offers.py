@@ -83,7 +83,9 @@ def memory(training: Settings, data: Mapping[str, Any], options: Mapping[str, An
         **_networks(training, data, options),
         "train": {"batch": training.train.batch, "optimiser": training.train.optimiser},
     }
-    return Need("memory", 1, identity, "suite.dia.costs:make_memory", "memory of training", data={})
+    by = identity.get("dissolve", {}).get("op", "csi")
+    label = f"memory of training, {by}, {identity['size']} px, batch {training.train.batch}"
+    return Need("memory", 1, identity, "suite.dia.costs:make_memory", label, data={})
 
 
 def _networks(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,8 +131,11 @@ def _caption(plan: Plan, store: Store, costs: Iterable[str]) -> Iterable[str]:
     found = [done for cell in plan.cells for need in cell.goals if (done := store.artefact(need))]
     where = dict.fromkeys(_measured(done) for done in found)
     yield f"Measured: {'; '.join(where)}." if where else "Nothing has been measured yet."
+    if rest := [done["facts"]["rest_mb"] for done in found if "rest_mb" in done["facts"]]:
+        yield f"At most {max(rest) / 1024:.2f} GiB of it were there before the first step."
     sizes = dict.fromkeys(str(cell.settings.get("data.size")) for cell in plan.cells)
-    yield f"Images of {', '.join(sizes)} px; profile {plan.profile}."
+    batches = dict.fromkeys(str(cell.settings.get("train.batch")) for cell in plan.cells)
+    yield f"Images of {', '.join(sizes)} px in batches of {', '.join(batches)}; profile {plan.profile}."
 
 
 def _measured(done: Mapping[str, Any]) -> str:

@@ -103,3 +103,5 @@ def test_a_cost_is_named_by_the_networks() -> None:
         assert key(other) != key({})
     assert key({"train": {"batch": 8}}, offers.memory) != key({}, offers.memory)
     assert key({"train": {"epochs": 8}}, offers.memory) == key({}, offers.memory)
+    told = offers.memory(_settings({"train": {"batch": 8}}), DATA, {"channels": 3})
+    assert str(told) == "memory of training, diffusion, 224 px, batch 8"

@@ -79,3 +79,30 @@ def test_every_format_takes_it(macs: tuple[Plan, Store], tmp_path: Path) -> None
 def test_memory_says_what_was_measured(facts: dict[str, Any], environment: dict[str, Any], told: str) -> None:
     done = {"facts": facts, "environment": {"device": "cpu", "torch": "2.11"} | environment}
     assert told in costs._measured(done)
+
+
+@pytest.mark.parametrize(("profile", "compared"), [("paper", 4), ("cpu", 0)])
+def test_memory_is_compared_only_at_the_size_that_was_published(
+    profile: str, compared: int, tmp_path: Path
+) -> None:
+    plan, store = expand(load_spec("cost_memory"), profile=profile), Store(tmp_path)
+    for number in range(len(plan.goals)):
+        _made(plan, store, number, peak_memory_mb=2048.0, rest_mb=512.0, measure="process")
+    table = costs.build(plan, store)
+    assert [entry.mean for entry in table.entries] == [2.0] * 4
+    assert sum(entry.published is not None for entry in table.entries) == compared
+    told = " ".join(table.caption)
+    assert "in batches of 8, 16, 32, 64" in told
+    assert "At most 0.50 GiB of it were there before the first step" in told
+
+
+def test_reduced_profiles_measure_what_a_cpu_holds() -> None:
+    """Each size and method, in smaller batches."""
+    batches = {
+        profile: {
+            cell.settings["train.batch"]
+            for cell in expand(load_spec("cost_memory_methods"), profile=profile).cells
+        }
+        for profile in ("paper", "cpu", "smoke")
+    }
+    assert batches == {"paper": {32}, "cpu": {4}, "smoke": {4}}
