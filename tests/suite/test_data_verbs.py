@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,12 +100,17 @@ def archive_bomb(path: Path) -> Path:
     return path
 
 
-def image_bomb(path: Path) -> Path:
-    """A small file of an image of a thousand million pixels."""
-    whole = bytearray(png(0))
-    at = whole.index(b"IHDR") + 4
-    whole[at : at + 8] = (40_000).to_bytes(4, "big") * 2
-    return as_zip(path, {**FILES, "COVID/0.png": bytes(whole)})
+def image_bomb(side: int) -> Callable[[Path], Path]:
+    """A small file of a whole PNG header that promises ``side`` x ``side`` pixels."""
+
+    def make(path: Path) -> Path:
+        whole = bytearray(png(0))
+        at = whole.index(b"IHDR")
+        whole[at + 4 : at + 12] = side.to_bytes(4, "big") * 2
+        whole[at + 17 : at + 21] = zlib.crc32(whole[at : at + 17]).to_bytes(4, "big")
+        return as_zip(path, {**FILES, "COVID/0.png": bytes(whole)})
+
+    return make
 
 
 def page(path: Path) -> Path:
@@ -145,7 +151,16 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
         "a path that leads out of it",
     ),
     "an archive bomb": ("sars_cov_2", archive_bomb, "a bomb, not a data set"),
-    "an image bomb": ("sars_cov_2", image_bomb, "1 of 18 images are faulty: COVID/0.png: "),
+    "an image bomb": (
+        "sars_cov_2",
+        image_bomb(40_000),
+        "COVID/0.png: Image size (1600000000 pixels) exceeds",
+    ),
+    "a lesser image bomb": (
+        "sars_cov_2",
+        image_bomb(10_000),
+        "COVID/0.png: 10000 x 10000 pixels, more than ",
+    ),
     "an encrypted zip": ("sars_cov_2", encrypted, "is encrypted"),
     "a web page": ("sars_cov_2", page, "a web page, not an archive"),
     "nothing": ("sars_cov_2", lambda path: path, "there is no "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from suite.data.errors import DataFault, DataMissing
 from suite.data.identity import DataSettings, data_identity
 from suite.data.medmnist import DIGESTS
 from suite.data.pack import Pack
-from suite.registry import dataset
+from suite.plan import expand
+from suite.registry import dataset, methods
+from suite.spec import load_spec
+from suite.vocabulary import SpecErrors
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +55,32 @@ def test_ten_percent_of_pneumonia_is_134_of_the_training_anomalies(real: dict[st
     assert (one.indices == again.indices).all()
     assert set(one.ids) != set(other.ids)
     assert (pack.splits[one.indices] == "train").all()
+
+
+def test_every_method_is_contaminated_alike_and_by_no_test_image(
+    real: dict[str, Pack], tmp_path: Path
+) -> None:
+    """Whatever method a run is of, its key names the data from which the same anomalies follow."""
+    pack = real["pneumonia_mnist"]
+    spec = tmp_path / "contaminated.toml"
+    settings = 'settings = { dataset = "pneumonia_mnist", "data.contamination" = 0.1, "data.size" = 28 }'
+    runs = []
+    for name in methods():
+        spec.write_text(f'seeds = [0, 1]\n{settings}\n[grid]\nmethod = ["{name}"]\n')
+        with suppress(SpecErrors):  # some methods take no image of 28 px
+            runs += expand(load_spec(spec)).runs
+    assert {"csi", "dia", "pixel_knn"} <= {run.method for run in runs}
+    seen: dict[int, set[tuple[str, ...]]] = {0: set(), 1: set()}
+    for run in runs:
+        train = select.training(pack, run.train["data"], run.seed)
+        drawn = train.indices[train.labels == 1]
+        tested = select.evaluation(pack, run.train["data"], "test", run.seed).indices
+        assert (len(train.indices) - len(drawn), len(drawn), len(tested)) == (1214, 134, 624)
+        assert not set(drawn.tolist()) & set(tested.tolist())
+        assert not set(pack.groups[drawn].tolist()) & set(pack.groups[tested].tolist()), "nor an equal one"
+        seen[run.seed].add(tuple(train.ids.tolist()))
+    assert [len(ids) for ids in seen.values()] == [1, 1]
+    assert seen[0] != seen[1]
 
 
 def test_the_clean_split_has_no_equal_images_and_no_conflict(real: dict[str, Pack]) -> None:
