@@ -85,7 +85,7 @@ def test_scores_move_only_with_the_version(case, tmp_path):
     found = scores_of_baseline(name) if raw is None else scores_of(name, raw, tmp_path)
     version = registry.method(name).version
     if os.environ.get("UPDATE_GOLDEN"):
-        kept = golden() | {case: {"version": version, "scores": [round(score, 6) for score in found]}}
+        kept = golden() | {case: {"version": version, "scores": [float(f"{score:.6g}") for score in found]}}
         GOLDEN.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     expected = golden()[case]
     assert expected["version"] == version, f"{name} has version {version}: write its scores anew"
