@@ -7,16 +7,18 @@ in its ``offers``. They are planned, claimed, made once and kept like any artefa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite import registry
 from suite.registry import Need
+from suite.settings import nest
 
 if TYPE_CHECKING:
-    from suite.plan import Plan
+    from suite.plan import Cell, Plan
     from suite.resolve import Acting
     from suite.spec import Spec
     from suite.store import Store
@@ -27,6 +29,8 @@ SHOWN: Mapping[str, str] = {"dissolving": "strip", "kernels": "strip", "masks": 
 """Kinds of figures that are made of artefacts, and of which; a figure of another kind is made of runs."""
 COLOURED = 3
 """Channels of a data set that does not tell before it is packed."""
+NOT_TRAINING = ("data.", "score.", "selection")
+"""How the settings of a cell begin that are none of its method's training."""
 GoalState = Literal["done", "to run", "running", "failed", "interrupted", "blocked", "stale"]
 
 
@@ -90,10 +94,25 @@ def assess_goals(
     from suite.assess import DataAtHand
 
     data = DataAtHand(store.root, data_root)
-    return [Goal(need, *_state(need, store, data, force)) for need in plan.goals]
+    cells = {need.key: cell for cell in reversed(plan.cells) for need in cell.goals}
+    return [
+        Goal(need, *_state(need, store, data, partial(_absent, cells[need.key]), force))
+        for need in plan.goals
+    ]
 
 
-def _state(need: Need, store: Store, data: Any, force: bool) -> tuple[GoalState, str]:
+def _absent(cell: Cell) -> str:
+    """What a cell's method has to be given before it can show anything (an extra, weights); empty when
+    nothing.
+    """
+    own = {name: one for name, one in cell.settings.items() if not name.startswith(NOT_TRAINING)}
+    method = registry.method(cell.method)
+    return method.absent(method.parse(nest(own)))
+
+
+def _state(
+    need: Need, store: Store, data: Any, absent: Callable[[], str], force: bool
+) -> tuple[GoalState, str]:
     state = store.artefact_state(need)
     if state.name == "done" and not force:
         now = data.digest_for(need)
@@ -101,7 +120,7 @@ def _state(need: Need, store: Store, data: Any, force: bool) -> tuple[GoalState,
         return ("stale", "data digest changed") if now and now != then else ("done", "done")
     if state.name == "running":
         return "running", f"running {state.reason}".rstrip()
-    if missing := data.missing_for([need]):
+    if missing := data.missing_for([need]) or absent():
         return "blocked", f"missing: {missing}"
     if state.name == "failed" and not force:
         return "failed", f"failed before: {state.reason}"

@@ -173,6 +173,10 @@ def build(settings: Settings | None, artefacts: Mapping[str, Path], device: torc
         predict, alphas_cumprod, channels = load(artefacts["diffusion"], device, settings.weights)
         unit = settings.range == "unit"
         return DiffusionDissolver(predict, alphas_cumprod, settings.steps, settings.size, unit, channels)
+    if isinstance(settings, info.DissolveStable):
+        from suite.dia.stable_diffusion import load as load_pipeline
+
+        return load_pipeline(settings.model, settings.steps, settings.size, device)
     if isinstance(settings, info.DissolveBlur):
         blur = gaussian if settings.op == "gaussian" else median
         return FixedDissolver(blur(settings.kernel), settings.size)

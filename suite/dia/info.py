@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from suite import registry
 from suite.data.identity import DataSettings, data_identity
+from suite.dia.stable_model import missing_model
 from suite.registry import STAND_IN, MethodInfo, Need
 from suite.settings import Int, Settings, canonical, setting
 
@@ -37,6 +38,7 @@ def _within(times: tuple[int, int]) -> tuple[int, int]:
 StepRange = Annotated[tuple[Int, Int], AfterValidator(_ordered)]
 TimeRange = Annotated[tuple[Int, Int], AfterValidator(_within)]
 Positive = Annotated[Int, Field(ge=1)]
+MODEL_NAME = r"^\w[\w.-]*/\w[\w.-]*$"
 
 
 class Contrast(Settings):
@@ -131,12 +133,26 @@ class DissolveNone(Settings):
     op: Literal["none"] = setting("none")
 
 
+class DissolveStable(Settings):
+    """A step of Stable Diffusion in its latent space (supplement D): encoded at ``size`` pixels, one reverse
+    step, decoded. ``model``: its name at Hugging Face, owner/name; it is looked for below the folder
+    ``SUITE_MODELS`` and in Hugging Face's cache, and never downloaded by itself. Needs the extra
+    ``stable-diffusion``.
+    """
+
+    op: Literal["stable_diffusion"] = setting("stable_diffusion")
+    steps: StepRange = setting((30, 130))
+    size: Annotated[Int, Field(ge=16, multiple_of=8)] = setting(512)
+    model: Annotated[str, Field(pattern=MODEL_NAME)] = setting("stable-diffusion-v1-5/stable-diffusion-v1-5")
+
+
 DISSOLVERS: dict[str, type[Settings]] = {
     "diffusion": DissolveDiffusion,
     "gaussian": DissolveBlur,
     "median": DissolveBlur,
     "resize": DissolveResize,
     "none": DissolveNone,
+    "stable_diffusion": DissolveStable,
 }
 """The settings of each dissolver, by its ``op``."""
 
@@ -228,12 +244,19 @@ class DiaNone(DiaTraining):
     dissolve: DissolveNone = setting(DissolveNone())
 
 
+class DiaStable(DiaTraining):
+    """DIA with the steps of Stable Diffusion."""
+
+    dissolve: DissolveStable = setting(DissolveStable())
+
+
 _BY_OP: dict[str, type[DiaTraining]] = {
     "diffusion": DiaDiffusion,
     "gaussian": DiaBlur,
     "median": DiaBlur,
     "resize": DiaResize,
     "none": DiaNone,
+    "stable_diffusion": DiaStable,
 }
 
 
@@ -282,6 +305,12 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
     )
 
 
+def absent(training: Settings) -> str:
+    """What has to be got before DIA can dissolve by these settings, in one line; empty when nothing has."""
+    dissolver = getattr(training, "dissolve", None)
+    return missing_model(dissolver.model) if isinstance(dissolver, DissolveStable) else ""
+
+
 def _foreign(name: str, data: Mapping[str, Any]) -> dict[str, Any] | None:
     """The identity of another data set, split by the same rule; None when it is the run's own after all."""
     found = registry.dataset(name)
@@ -319,9 +348,10 @@ DIA = MethodInfo(
     title="DIA",
     implementation="suite.dia.method:Dia",
     training=_dia_training,
-    models=(DiaDiffusion, DiaBlur, DiaResize, DiaNone),
+    models=(DiaDiffusion, DiaBlur, DiaResize, DiaNone, DiaStable),
     scoring=Scoring,
     needs=needs,
+    absent=absent,
     offers={kind: f"suite.dia.offers:{kind}" for kind in ("strip", "mask", "cost", "memory")},
     citation="Shi et al., ECCV 2024",
 )

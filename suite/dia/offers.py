@@ -95,6 +95,8 @@ def _networks(training: Settings, data: Mapping[str, Any], options: Mapping[str,
         "size": data["size"],
         "network": canonical(training.network),
     }
+    if isinstance(training, info.DiaStable):
+        raise ValueError("what Stable Diffusion costs is not counted")
     if (dissolver := _dissolver(training)) is not None:
         kept = canonical(dissolver)
         identity["dissolve"] = {name: kept[name] for name in ("op", "size", "kernel") if name in kept}
