@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -66,15 +66,23 @@ def each(
     """What ``make`` gives for uint8 batches on the device, a list in order. ``batch`` 0: as many images as are
     32 of 224 px. ``order``: only these indices, (M,).
     """
+    return list(stream(images, context, make, batch, order))
+
+
+def stream(
+    images: Images,
+    context: Context,
+    make: Callable[[Tensor], Tensor],
+    batch: int = 0,
+    order: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """:func:`each`, one batch after the other, none kept."""
     count = len(images) if order is None else len(order)
     step = batch or max(1, _VALUES // int(3 * np.prod(images.shape[2:])))
-    found = []
-    with torch.no_grad():
-        for start in range(0, count, step):
-            context.pulse()
-            part = (
-                images[start : start + step] if order is None else images[order[start : start + step].numpy()]
-            )
-            found.append(make(torch.from_numpy(np.array(part)).to(context.device)))
-            context.progress(min(start + step, count), count, {})
-    return found
+    for start in range(0, count, step):
+        context.pulse()
+        part = images[start : start + step] if order is None else images[order[start : start + step].numpy()]
+        with torch.no_grad():
+            made = make(torch.from_numpy(np.array(part)).to(context.device))
+        context.progress(min(start + step, count), count, {})
+        yield made

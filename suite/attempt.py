@@ -103,7 +103,7 @@ class Attempt:
             "environment": environment,
             "artefact_info": made,
             "source": source,
-            "notes": notes,
+            "notes": [*notes, *bench.notes],
             "finished": now(),
         }
         self.recorder.flush()

@@ -46,7 +46,9 @@ class Context:
     ``folder`` is where checkpoints may be written (None: nowhere). ``progress(done, total, metrics)`` is
     cheap and may be called every step. ``snapshot(step, total, detector)`` keeps a candidate for ``best_val``
     and ``best_test``; the method calls it at the end of each of ``snapshots`` equal parts of training, and
-    nothing it does reaches the method.
+    nothing it does reaches the method. To ``notes`` a fit adds where it departed from the method as published,
+    a line each, if that hangs on the data (what hangs on settings alone is said by MethodInfo.notes); they stand
+    in the outcome and under the table.
     """
 
     device: torch.device
@@ -60,6 +62,7 @@ class Context:
     snapshot: Callable[[int, int, Detector], None] = _ignore
     stop: Callable[[], bool] = lambda: False
     parts: dict[str, Scores] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def generator(self, *names: object, device: str | torch.device = "cpu") -> torch.Generator:
         """A generator of its own for each purpose, from the run's seed."""

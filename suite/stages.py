@@ -66,6 +66,7 @@ class Bench:
     recorder: Recorder
     stop: Callable[[], bool]
     parts: dict[str, Scores] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> Path:
@@ -129,6 +130,7 @@ def fit(bench: Bench) -> int:
         progress=bench.recorder.stage("fit"),
         snapshot=snapshot,
         stop=bench.stop,
+        notes=bench.notes,
     )
     detector.fit(bench.train, context)
     with files.replacing(bench.weights) as part:

@@ -106,6 +106,23 @@ def test_another_scoring_or_selection_trains_nothing(bench: Bench, store: Store)
     assert louder.cost["fit_seconds"] == best.cost["fit_seconds"]
 
 
+def test_what_a_fit_noted_stands_in_every_outcome(
+    bench: Bench, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fakes
+
+    fit = fakes.Fake.fit
+
+    def noting(self: Any, images: Any, context: Any) -> None:
+        context.notes.append("fewer steps than published")
+        fit(self, images, context)
+
+    monkeypatch.setattr(fakes.Fake, "fit", noting)
+    for run in (bench.run(), bench.run(score__gain=2.0)):
+        assert "fewer steps than published" in execute(run, store).notes
+    assert bench.told("fit") == 1
+
+
 def test_scoring_later_gives_what_scoring_at_once_would_have(
     bench: Bench, store: Store, tmp_path: Path
 ) -> None:
