@@ -165,9 +165,10 @@ def _artefact_lines(
     due = {one.run.train_key for one in verdicts if one.state in ("to run", "interrupted")}
     wanted = [need for one in plans for run in one.fits if run.train_key in due for need in run.needs]
     wanted += [need for one in goals if one.state in ("to run", "interrupted") for need in one.need.needs]
-    for need in in_order(wanted):
-        if store.artefact(need) is None:
-            yield f"before that, once: {need}"
+    for told, count in Counter(
+        str(need) for need in in_order(wanted) if store.artefact(need) is None
+    ).items():
+        yield f"before that, once: {told}{f' ({count} of them)' if count > 1 else ''}"
 
 
 def status(ask: Ask, *, as_json: bool = False) -> int:
