@@ -28,11 +28,15 @@ SPECS, PROFILES = names("specs"), names("specs/profiles")
 
 
 def golden(found: Plan) -> dict[str, dict[str, str]]:
-    """The keys of a handful of cells, spread over the plan, at the first seed; of those of a figure or a cost
-    table the keys of what they show.
+    """The keys of a handful of cells, spread over the plan (with many cases, of the first cell of each, so that
+    a further case adds to them), at the first seed; of those of a figure or a cost table the keys of what they
+    show.
     """
     keys: dict[str, dict[str, str]] = {}
-    for cell in found.cells[:: max(1, len(found.cells) // 4)]:
+    cells = found.cells[:: max(1, len(found.cells) // 4)]
+    if len(found.spec.cases) >= 4:
+        cells = tuple({cell.labels["case"]: cell for cell in reversed(found.cells)}.values())[::-1]
+    for cell in cells:
         name = " / ".join(cell.labels.values())
         if cell.goals:
             keys[name] = {need.kind: need.key for need in cell.goals}
