@@ -12,7 +12,7 @@ from suite import cost, files, provenance, registry, stages
 from suite.artefacts import ensure
 from suite.data import pack as packs
 from suite.data import select
-from suite.data.identity import data_settings
+from suite.data.identity import data_settings, scored
 from suite.data.pack import Pack
 from suite.data.select import Selection
 from suite.detector import Detector
@@ -51,8 +51,9 @@ class Attempt:
         self.recorder.stage("data")
         identity = run.train["data"]
         pack = pack_of(run, self.store, self.conditions)
+        seen = pack_of(run, self.store, self.conditions, scored(identity, run.evaluation))
         training = select.training(pack, identity, run.seed)
-        test = select.evaluation(pack, identity, "test", run.seed)
+        test = select.evaluation(seen, identity, "test", run.seed)
         bench = Bench(
             run=run,
             folder=self.folder,
@@ -65,8 +66,8 @@ class Attempt:
         )
         fit = self._fit(bench, pack, len(training.indices))
         self.stage = "score"
-        meter, scored = self._score(bench, pack, test)
-        outcome = self._written(pack, test, fit, scored, meter)
+        meter, result = self._score(bench, seen, test)
+        outcome = self._written(seen, test, fit, result, meter)
         self._tidy(bench)
         return outcome
 
@@ -135,7 +136,7 @@ class Attempt:
         return meter, stages.select(bench, images, test.labels, val)
 
     def _written(
-        self, pack: Pack, test: Selection, fit: Mapping[str, Any], scored: Scored, meter: Any
+        self, pack: Pack, test: Selection, fit: Mapping[str, Any], result: Scored, meter: Any
     ) -> Outcome:
 
         run, environment = self.run, self._environment()
@@ -155,7 +156,7 @@ class Attempt:
             train=dict(run.train),
             evaluation=dict(run.evaluation),
             settings=dict(run.settings),
-            metrics=evaluate(test.labels, scored.score, run.seed),
+            metrics=evaluate(test.labels, result.score, run.seed),
             counts={
                 "train": int(fit["train"]),
                 "normal": len(test.labels) - anomalous,
@@ -169,7 +170,7 @@ class Attempt:
                 "notes": list(pack.notes),
             },
             selection=run.evaluation["selection"],
-            epoch=scored.epoch,
+            epoch=result.epoch,
             environment=fit["environment"],
             cost={
                 "fit_seconds": fit["fit_seconds"],
@@ -183,9 +184,9 @@ class Attempt:
             source=fit["source"],
             finished=now(),
             notes=tuple(notes),
-            candidates=scored.candidates,
+            candidates=result.candidates,
         )
-        self.store.write_outcome(outcome, test.ids, test.labels, scored.score, scored.parts)
+        self.store.write_outcome(outcome, test.ids, test.labels, result.score, result.parts)
         return outcome
 
     def _environment(self) -> dict[str, Any]:
@@ -212,10 +213,12 @@ class Attempt:
             bench.weights.unlink(missing_ok=True)
 
 
-def pack_of(run: Run, store: Store, conditions: Conditions) -> Pack:
-    """A run's data, packed first if need be."""
-    info = registry.dataset(run.dataset)
-    return packs.load(info, data_settings(run.train["data"]), store.root, conditions.data_root)
+def pack_of(
+    run: Run, store: Store, conditions: Conditions, identity: Mapping[str, Any] | None = None
+) -> Pack:
+    """A run's data, packed first if need be: those it trains on, or of another identity."""
+    settings = data_settings(run.train["data"] if identity is None else identity)
+    return packs.load(registry.dataset(run.dataset), settings, store.root, conditions.data_root)
 
 
 def build(run: Run) -> Detector:

@@ -155,7 +155,8 @@ class DataInfo:
     from them.
     ``channels`` 0: as the images turn out. ``obtain`` says how to get it; ``files`` are the names under which
     the data root may hold it. ``origin`` is where a ``folder:PATH`` lies on this machine: provenance, never
-    in a key.
+    in a key. ``lesions`` tells that its anomalies may be given another size and contrast by settings;
+    ``options`` are those, for the packing function.
     """
 
     name: str
@@ -180,6 +181,8 @@ class DataInfo:
     served: Mapping[str, int] = field(default_factory=dict)
     split_rule: str = ""
     fixed_training: bool = False
+    lesions: bool = False
+    options: Mapping[str, float] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
     def pack(self) -> Callable[..., Any]:

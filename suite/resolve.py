@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from suite import registry
 from suite.data import catalogue
-from suite.data.identity import DataSettings, data_identity, unknown_class
+from suite.data.identity import DataSettings, data_identity, lesions, unknown_class
 from suite.goals import CellFaults, goals_of, presumed
 from suite.job import SNAPSHOTS
 from suite.registry import STAND_IN, MethodInfo
@@ -211,6 +211,12 @@ def _acting(flat: Mapping[str, Any]) -> Acting:
     }
     train = {"method": method.name, "version": method.version, "data": data, "settings": canonical(training)}
     evaluation = {"split": "test", "score": canonical(scoring), "selection": flat["selection"]}
+    if asked := lesions(dataset, chosen):
+        if chosen.contamination:
+            raise CellFaults(
+                [("data.contamination", "its anomalies would be those of other lesions: leave one out")]
+            )
+        evaluation["lesions"] = asked
     if flat["selection"] != "last":
         evaluation["candidates"] = SNAPSHOTS
     return Acting(method, flat["dataset"], training, data, settings, train, evaluation)

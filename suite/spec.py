@@ -105,20 +105,23 @@ class Table(Frame):
 
 
 class Figure(Frame):
-    """A figure, drawn from artefacts instead of runs.
+    """A figure, drawn from artefacts instead of runs; ``curves`` from runs, whose table stands beneath.
 
     ``dissolving``: example images along the dissolving ``steps``, a row for each cell, with the variance
     between dissolved images. ``kernels``: the same along blur ``kernels``. ``images``: examples a row, in turn
     normal and anomalous. ``masks``: the target similarity matrix of each cell for ``shifts`` shifts of
-    ``batch`` images. ``pages``: an axis of which each value gets a figure of its own.
+    ``batch`` images. ``curves``: the table's metric over the axis ``along``, a line for each case, a panel for
+    each value of the axis ``panels``. ``pages``: an axis of which each value gets a figure of its own.
     """
 
-    kind: Literal["dissolving", "kernels", "masks"]
+    kind: Literal["dissolving", "kernels", "masks", "curves"]
     steps: Annotated[tuple[StepIndex, ...], Field(strict=False)] = (50, 200, 400, 700, 950)
     kernels: Annotated[tuple[Kernel, ...], Field(strict=False)] = (3, 7, 11)
     images: Annotated[Int, Field(ge=1, le=8)] = 1
     shifts: Annotated[Int, Field(ge=1, le=4)] = 2
     batch: Annotated[Int, Field(ge=1, le=8)] = 2
+    along: str | None = None
+    panels: str | None = None
     pages: str | None = None
 
 

@@ -13,6 +13,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "dissolving": ("steps", "images", "pages"),
     "kernels": ("kernels", "images", "pages"),
     "masks": ("shifts", "batch", "pages"),
+    "curves": ("along", "panels", "pages"),
 }
 """Kind of a figure -> the keys that act on it."""
 
@@ -35,11 +36,24 @@ def check_figure(
             if not given[name]:
                 checker.fault(f"figure.{name}", "is empty")
     axes = (*(("case",) if labels else ()), *grid)
-    pages = given.get("pages")
-    if isinstance(pages, str) and pages not in axes:
+    for name in ("pages", "panels", "along"):
+        axis = given.get(name)
+        if isinstance(axis, str) and axis not in axes:
+            checker.fault(
+                f"figure.{name}", f"{shown(axis)} is not an axis of this spec{did_you_mean(axis, axes)}"
+            )
+    if kind == "curves":
+        _check_along(checker, given.get("along"), grid)
+
+
+def _check_along(checker: Checker, along: Any, grid: Mapping[str, tuple[Any, ...]]) -> None:
+    """Curves go along an axis of numbers."""
+    if not isinstance(along, str):
         checker.fault(
-            "figure.pages", f"{shown(pages)} is not an axis of this spec{did_you_mean(pages, axes)}"
+            "figure.along", "is not given; curves go along an axis of [grid] whose values are numbers"
         )
+    elif not all(isinstance(value, int | float) for value in grid.get(along, ())):
+        checker.fault("figure.along", f"{shown(along)} is no axis of numbers")
 
 
 def check_costs(checker: Checker, raw: Any) -> None:

@@ -8,6 +8,7 @@ goes on with them; whoever fails leaves nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import shutil
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from suite import claims, files
 from suite.data import hashing, progress, split
 from suite.data.errors import DataFault
+from suite.data.identity import LESIONS
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
@@ -83,7 +85,8 @@ def _make(info: DataInfo, identity: Mapping[str, Any], root: Path, work: Path, f
     for left in scratch.iterdir():
         if left.name != RESUMED:
             files.remove(left)
-    contents = info.pack()(info, identity["size"], root, scratch)
+    options = {name: identity[name] for name in LESIONS if name in identity}
+    contents = info.pack()(dataclasses.replace(info, options=options), identity["size"], root, scratch)
     _check(info, contents)
     manifest = _write(info, identity, contents, made)
     files.write_json(made / "manifest.json", manifest)

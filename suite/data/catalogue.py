@@ -107,6 +107,7 @@ _ALL = (
         name="phantom",
         title="Phantom (fine)",
         class_names=("normal", "small lesions"),
+        lesions=True,
         **_PHANTOM,
     ),
     DataInfo(

@@ -11,6 +11,7 @@ from suite.registry import DataInfo
 from suite.settings import Int, Settings, setting
 
 _SPLIT_NAMES = {"train": "training", "test": "test"}
+LESIONS = ("lesion_radius", "lesion_contrast")
 SPLIT_SEED = 0
 """The split is the data set's, not the run's: all seeds share it."""
 
@@ -22,7 +23,8 @@ class DataSettings(Settings):
     never parts: equal images (``exact``), or near-duplicates too (``phash``: slices of one patient); with
     ``clean``, near-duplicates of scored images are not trained on either. ``contamination``: the proportion
     of the training set that is anomalous (Table 10). ``max_train``: at most this many training images, drawn
-    by the split seed.
+    by the split seed. ``lesion_radius`` (in half sides of the image) and ``lesion_contrast`` (a grey value of
+    0 to 1): of the phantom's lesions, which are only in what is scored; nothing on a set of another making.
     """
 
     size: Annotated[Int, Field(ge=8, le=1024)] | None = setting(None)
@@ -31,6 +33,8 @@ class DataSettings(Settings):
     contamination: float = setting(0.0, ge=0, lt=1)
     max_train: Annotated[Int, Field(ge=1)] | None = setting(None)
     group: Literal["exact", "phash"] = setting("exact", neutral="exact")
+    lesion_radius: Annotated[float, Field(gt=0, le=0.3)] | None = setting(None, neutral=None)
+    lesion_contrast: Annotated[float, Field(gt=0, le=1)] | None = setting(None, neutral=None)
 
 
 def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: bool = False) -> dict[str, Any]:
@@ -59,6 +63,19 @@ def data_identity(info: DataInfo, settings: DataSettings, *, cut_validation: boo
     if cut_validation and not info.validation:
         identity["validation"] = "cut"
     return identity
+
+
+def lesions(info: DataInfo, settings: DataSettings) -> dict[str, float]:
+    """The lesions asked for, where the set makes its own: part of the evaluation's key and of the pack's, but
+    not of the training's, since no training image has any.
+    """
+    asked = {name: getattr(settings, name) for name in LESIONS} if info.lesions else {}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def scored(data: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of the data that an evaluation scores: the training's, with the lesions asked for."""
+    return {**data, **evaluation.get("lesions", {})}
 
 
 def unknown_class(info: DataInfo, identity: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from suite.data import hashing, phash
 from suite.data.build import FORMAT, beside, build
 from suite.data.errors import DataFault, DataMissing
 from suite.data.hashing import digest
-from suite.data.identity import SPLIT_SEED, DataSettings
+from suite.data.identity import SPLIT_SEED, DataSettings, lesions
 from suite.data.source import default_data_root
 from suite.data.split import Rule
 from suite.registry import DataInfo
@@ -177,6 +177,7 @@ def _identity(info: DataInfo, settings: DataSettings, root: Path) -> dict[str, A
     """
     size = settings.size or info.size
     identity = {"name": info.name, "recipe": info.recipe, "size": size, "split_seed": SPLIT_SEED}
+    identity |= lesions(info, settings)
     if listing := beside(info, "listing"):
         identity["source"] = listing(info, root)
     return identity

@@ -91,10 +91,15 @@ def generate(
 
 def pack(info: DataInfo, size: int, data_root: Path, scratch: Path) -> Contents:
     """The packing function of ``phantom`` and ``phantom_coarse``: the splits of COUNTS, with the truth as
-    extras.
+    extras. Lesions of another size or contrast stand in the same places of the same individuals.
     """
     kind: Kind = "coarse" if info.name.endswith("coarse") else "fine"
-    parts = [generate(*COUNTS[split], size, derive_seed(SEED, kind, split), kind) for split in COUNTS]
+    asked = info.options
+    style = Style(
+        radius=asked.get("lesion_radius", Style.radius),
+        contrast=asked.get("lesion_contrast", Style.contrast),
+    )
+    parts = [generate(*COUNTS[split], size, derive_seed(SEED, kind, split), kind, style) for split in COUNTS]
     names = [np.full(len(part.labels), split, "<U5") for split, part in zip(COUNTS, parts, strict=True)]
     ids = [
         np.array([f"{split}/{number:04d}" for number in range(len(part.labels))])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from suite.data.identity import LESIONS
 from suite.plan import Cell
 from suite.registry import stands_in
 from suite.tables import published as literature
@@ -124,6 +125,7 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
             cell.dataset,
             _hashable(cell.settings.get("data.normal_class")),
             cell.settings.get("data.split"),
+            *(cell.settings.get(f"data.{name}") for name in LESIONS),
             selection_of(cell),
         ),
         marks=tuple(marks),

@@ -15,9 +15,10 @@ from suite.data.errors import DataMissing
 from suite.detector import Interrupted
 from suite.job import Busy, Conditions, run_from_json, run_to_json
 from suite.outcome import Outcome
-from suite.plan import Run
+from suite.plan import Plan, Run, assess
 from suite.run import execute, make_artefact
 from suite.store import Store
+from suite.vocabulary import SpecErrors
 
 
 @pytest.fixture
@@ -285,3 +286,28 @@ def test_a_folder_of_another_key_is_refused(bench: Bench, store: Store) -> None:
 def test_a_run_survives_json(bench: Bench) -> None:
     run = bench.run(uses="artefact")
     assert run_from_json(json.loads(json.dumps(run_to_json(run)))) == run
+
+
+def test_other_lesions_are_another_test_set_of_the_same_fit(bench: Bench, store: Store) -> None:
+    asked: list[dict[str, Any]] = [{}, {"data__lesion_contrast": 0.2}, {"data__lesion_contrast": 0.8}]
+    runs = [bench.run(dataset="phantom", data__size=16, **one) for one in asked]
+    assert len({run.train_key for run in runs}) == 1
+    assert len({run.eval_key for run in runs}) == 3
+    outcomes = [execute(run, store, Conditions()) for run in runs]
+    assert bench.told("fit") == 1
+    assert len({outcome.data["digest"] for outcome in outcomes}) == 3
+    states = {one.run.eval_key: one.state for run in runs for one in assess(_one(bench, run), store)}
+    assert [states[run.eval_key] for run in runs] == ["done"] * 3
+
+
+def _one(bench: Bench, run: Run) -> Plan:
+    """A plan of this run alone."""
+    plan = bench.plan()
+    return replace(plan, cells=(replace(plan.cells[0], runs=(run,)),))
+
+
+def test_lesions_and_contamination_do_not_go_together(bench: Bench) -> None:
+    with pytest.raises(SpecErrors, match=r"data\.contamination: .* leave one out"):
+        bench.plan(dataset="phantom", data__lesion_radius=0.1, data__contamination=0.1)
+    (other, *_) = bench.plan(data__lesion_radius=0.1).runs
+    assert "lesions" not in other.evaluation

@@ -51,6 +51,41 @@ def test_a_faulty_figure(tmp_path: Path, line: str, settings: str, told: str) ->
     assert found.startswith(told)
 
 
+CURVES = """
+title = "curves"
+[figure]
+kind = "curves"
+{line}
+[table]
+rows = ["dataset"]
+columns = ["data.lesion_radius"]
+[settings]
+method = "pixel_knn"
+[grid]
+dataset = ["phantom", "phantom_coarse"]
+"data.lesion_radius" = [0.03, 0.09]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('along = "data.lesion_radius"\npanels = "dataset"', ""),
+        ("", "figure.along: is not given"),
+        ('along = "dataset"', 'figure.along: "dataset" is no axis of numbers'),
+        (
+            'along = "data.lesion_radiu"',
+            'figure.along: "data.lesion_radiu" is not an axis of this spec; did you',
+        ),
+        ('along = "data.lesion_radius"\npanels = "case"', 'figure.panels: "case" is not an axis'),
+        ('along = "data.lesion_radius"\nsteps = [1]', "figure.steps: does nothing for the kind"),
+    ],
+)
+def test_curves_go_along_an_axis_of_numbers(tmp_path: Path, line: str, told: str) -> None:
+    found = spec_files.faults(tmp_path, CURVES.format(line=line))
+    assert [one[: len(told)] for one in found] == [told] * bool(told)
+
+
 def test_a_kind_that_there_is_not(tmp_path: Path) -> None:
     text = FIGURE.format(line="", settings="").replace("dissolving", "disolving")
     (found,) = spec_files.faults(tmp_path, text)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.tables.figures import masks, strips
+from suite.tables.figures import curves, masks, strips
 from suite.tables.figures.draw import Figure
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _DRAWERS: Mapping[str, Drawer] = {
     "dissolving": strips.draw,
     "kernels": strips.draw,
     "masks": masks.draw,
+    "curves": curves.draw,
 }
 
 

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from suite.data import pack as packs
 from suite.data import phantom, select
 from suite.data.errors import DataFault
-from suite.data.identity import DataSettings, data_identity
+from suite.data.identity import DataSettings, data_identity, lesions
 from suite.data.pack import Pack
 from suite.registry import dataset
 
@@ -112,6 +112,28 @@ def test_stronger_and_larger_lesions_are_easier() -> None:
     assert oracle(contrast=0.0) == pytest.approx(0.5, abs=0.1)
     assert oracle(contrast=0.1) < oracle(contrast=0.2) < oracle(contrast=0.4)
     assert oracle(radius=0.03) < oracle(radius=0.09)
+
+
+def test_other_lesions_change_nothing_but_the_anomalies(tmp_path: Path) -> None:
+    """So that a method is trained once for all of them."""
+    usual = packs.load(dataset("phantom"), DataSettings(), tmp_path)
+    small = packs.load(dataset("phantom"), DataSettings(lesion_radius=0.02, lesion_contrast=0.1), tmp_path)
+    assert small.folder != usual.folder
+    place = {name: at for at, name in enumerate(small.ids.tolist())}
+    other = small.images[[place[name] for name in usual.ids.tolist()]]
+    same = (other == usual.images).all(axis=(1, 2, 3))
+    assert same[usual.classes == 0].all()
+    assert not same[usual.classes == 1].any()
+    assert small.extra("lesion_radius").max() == 0.02
+    assert np.array_equal(np.sort(small.extra("lesion_x").ravel()), np.sort(usual.extra("lesion_x").ravel()))
+
+
+def test_lesions_are_the_phantoms_alone(tmp_path: Path) -> None:
+    asked = DataSettings(lesion_radius=0.02)
+    names = ("phantom_coarse", "digits")
+    assert [lesions(dataset(name), asked) for name in names] == [{}, {}]
+    assert lesions(dataset("phantom"), asked) == {"lesion_radius": 0.02}
+    assert lesions(dataset("phantom"), DataSettings()) == {}
 
 
 def test_too_small_is_refused(tmp_path: Path) -> None:
