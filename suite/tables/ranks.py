@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from suite.data.identity import LESIONS
 from suite.tables.cells import GENERATED, Entry, ranked
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class Ranks:
 
 def rank(entries: Sequence[Entry], *, higher: bool = True) -> Ranks:
     """Rank those contenders that are complete on every task, among themselves. ``higher``: is better. What was
-    computed on stand-in data is no task.
+    computed on stand-in data is no task, and the phantom's lesions are conditions of one set, not tasks of
+    their own.
     """
-    entries = [entry for entry in entries if GENERATED not in entry.marks]
+    entries = [entry for entry in entries if GENERATED not in entry.marks and not _is_condition(entry)]
     tasks = {entry.compared for entry in entries}
     every = dict.fromkeys(map(contender, entries))
     if len(tasks) < 2 or len(every) < 2:
@@ -58,6 +60,10 @@ def rank(entries: Sequence[Entry], *, higher: bool = True) -> Ranks:
         return Ranks(average, len(tasks), None, reason)
     critical = critical_difference(len(full), len(tasks))
     return Ranks(average, len(tasks), critical, "", _groups(average, critical))
+
+
+def _is_condition(entry: Entry) -> bool:
+    return any(entry.cell.settings.get(f"data.{name}") is not None for name in LESIONS)
 
 
 def contender(entry: Entry) -> str:

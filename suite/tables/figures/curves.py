@@ -77,7 +77,8 @@ def _panel(axes: Any, plan: Plan, entries: Sequence[Entry]) -> None:
         )
     if plan.spec.table.metric == "auroc":
         axes.axhline(CHANCE, color=FAINT, linewidth=0.5, linestyle=":")
-    axes.set_xticks(sorted({float(entry.cell.values[shape.along]) for entry in entries}))
+    ticks = sorted({float(entry.cell.values[shape.along]) for entry in entries})
+    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes.set_xlabel(_words(shape.along))
 
 

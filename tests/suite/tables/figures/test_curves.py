@@ -77,10 +77,12 @@ def test_nothing_yet_is_said_in_a_line(tmp_path: Path) -> None:
 
 def test_the_table_stands_beneath(tmp_path: Path) -> None:
     plan, store = plan_of(tmp_path, SPEC, "curves"), Store(tmp_path / "runs")
-    fill(store, plan, {"DIA 0.2 0.03": (0.6, 0.7), "Pixel kNN 0.4 0.09": (0.9, 0.9)})
+    ours = {"DIA 0.2 0.03": (0.6, 0.7), "DIA 0.4 0.09": (0.8, 0.8)}
+    fill(store, plan, {**ours, "Pixel kNN 0.2 0.03": (0.5, 0.5), "Pixel kNN 0.4 0.09": (0.9, 0.9)})
     written = report.report([plan], store, tmp_path / "out", ["md", "png"])
     assert [path.name for path in written] == ["curves.md", "curves.png"]
     assert "0.650" in written[0].read_text()
     (table,) = report.tables(plan, store)
-    alone = [entry for entry in table.entries if entry.complete]
-    assert [entry.best for entry in alone] == [True, True], "other lesions are another comparison"
+    best = {" ".join(entry.cell.labels.values()) for entry in table.entries if entry.best}
+    assert best == {"DIA 0.2 0.03", "Pixel kNN 0.4 0.09"}, "other lesions are another comparison"
+    assert (table.ranks.tasks, table.ranks.why_not) == (0, ""), "and conditions, not tasks to rank over"
