@@ -48,7 +48,7 @@ class Fit:
         self.context = context
         self.weights = [p for p in modules.parameters() if p.requires_grad]
         self.optimiser = optimiser or torch.optim.Adam(
-            self.weights, lr=train.lr, weight_decay=train.weight_decay
+            self.weights, lr=train.lr, weight_decay=train.weight_decay, fused=True
         )
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         batch = min(train.batch, count)
@@ -65,23 +65,15 @@ class Fit:
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
-        self.adjust()
-        terms = self.loss(images.to(self.context.device, non_blocking=True), self.generator)
-        self.descend(terms)
-        self.count(terms)
-
-    def adjust(self) -> None:
-        """Set the learning rates of this step."""
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.step / self.total)
-
-    def descend(self, terms: Mapping[str, Tensor]) -> None:
-        """Take the optimiser one step down the sum of the terms."""
+        terms = self.loss(images.to(self.context.device, non_blocking=True), self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.weights, self.clip)
         self.optimiser.step()
+        self.count(terms)
 
     def count(self, terms: Mapping[str, Tensor]) -> None:
         """Note the terms of a step that was made."""

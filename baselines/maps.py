@@ -14,10 +14,12 @@ SIGMA = 4.0
 _USUAL = 256
 
 
-def upsampled(maps: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
-    """Maps B x h x w of any sizes, bilinearly at ``size``: (number of maps) x B x H x W."""
+def upsampled(maps: Iterable[Tensor], size: tuple[int, int], corners: bool = False) -> Tensor:
+    """Maps B x h x w of any sizes, bilinearly at ``size``: (number of maps) x B x H x W. ``corners``: the corner
+    pixels of both lie upon each other.
+    """
     return torch.stack(
-        [F.interpolate(one[:, None], size, mode="bilinear", align_corners=False)[:, 0] for one in maps]
+        [F.interpolate(one[:, None], size, mode="bilinear", align_corners=corners)[:, 0] for one in maps]
     )
 
 

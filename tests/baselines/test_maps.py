@@ -16,6 +16,8 @@ def test_maps_of_two_sizes_by_hand() -> None:
     assert made.shape == (2, 1, 4, 4)
     assert (made[0] == 3).all()
     assert made[1, 0, 0].tolist() == [0.0, 1.0, 3.0, 4.0]
+    aligned = upsampled([ramp], (5, 5), corners=True)
+    assert aligned[0, 0, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize(("side", "sigma"), [(256, 4.0), (128, 2.0), (64, 1.0)])
