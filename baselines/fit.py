@@ -65,15 +65,23 @@ class Fit:
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
+        self.adjust()
+        terms = self.loss(images.to(self.context.device, non_blocking=True), self.generator)
+        self.descend(terms)
+        self.count(terms)
+
+    def adjust(self) -> None:
+        """Set the learning rates of this step."""
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.step / self.total)
-        terms = self.loss(images.to(self.context.device, non_blocking=True), self.generator)
+
+    def descend(self, terms: Mapping[str, Tensor]) -> None:
+        """Take the optimiser one step down the sum of the terms."""
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.weights, self.clip)
         self.optimiser.step()
-        self.count(terms)
 
     def count(self, terms: Mapping[str, Tensor]) -> None:
         """Note the terms of a step that was made."""
