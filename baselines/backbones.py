@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
@@ -50,6 +50,8 @@ def _created(name: str, **options: Any) -> nn.Module:
     if not timm.is_model(name.partition(".")[0]):
         near = ", ".join(timm.list_models(f"*{name.partition('.')[0][:6]}*")[:5]) or "resnet18"
         raise WeightsError(f"timm has no backbone {name!r}; it has, for instance, {near}")
+    if is_vit(name):  # takes images of any size: its position codes are resampled, its last patches padded
+        options = {"dynamic_img_size": True, "dynamic_img_pad": True, **options}
     try:
         return timm.create_model(name, **options)
     except Exception as error:  # whatever the hub raises where there is no network
@@ -59,6 +61,11 @@ def _created(name: str, **options: Any) -> nn.Module:
             f"the ImageNet weights of {name} cannot be had ({type(error).__name__}); without a network use "
             f'weights = "lite0" with backbone = "{LITE0}", "file:PATH" or "none"'
         ) from error
+
+
+def is_vit(name: str) -> bool:
+    """Whether timm builds this network as a plain vision transformer."""
+    return timm.models.is_model_in_modules(name.partition(".")[0], ("vision_transformer", "deit"))
 
 
 def _let_branches_act(made: nn.Module) -> None:
@@ -123,7 +130,35 @@ def _in_timms_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-class Features(nn.Module):
+class Whole(nn.Module):
+    """A network of timm, ``body``, frozen and in eval mode, with the images that it takes (``inputs``)."""
+
+    def __init__(self, settings: Backbone, sizes: Sizes, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        body: Any = network(settings, seed)
+        self.inputs = inputs_of(body, settings, sizes)
+        self.fingerprint = fingerprint(body)
+        self.body = body.to(memory_format=torch.channels_last)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode: batch statistics are those that the network came with."""
+        return super().train(False)
+
+    def origin(self) -> dict[str, Any]:
+        """What a file of a fitted detector holds in place of the weights that the network came with."""
+        return {"seed": self.seed, "fingerprint": self.fingerprint}
+
+    def check(self, origin: Mapping[str, Any], name: str) -> None:
+        """WeightsError unless the weights that it came with are those of this :meth:`origin`."""
+        if self.fingerprint != origin["fingerprint"]:
+            raise WeightsError(
+                f"the weights of {name} are not those of the fit: --force fits anew with these"
+            )
+
+
+class Features(Whole):
     """Feature maps of a frozen backbone at the strides asked for.
 
     ``forward`` takes what ``inputs`` makes of uint8 images and gives a list of B x ``channels[i]`` x H /
@@ -131,25 +166,16 @@ class Features(nn.Module):
     """
 
     def __init__(self, settings: Backbone, strides: Sequence[int], sizes: Sizes, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-        body: Any = network(settings, seed)
-        self.inputs = inputs_of(body, settings, sizes)
-        at = {info["reduction"]: (number, info["num_chs"]) for number, info in enumerate(body.feature_info)}
+        super().__init__(settings, sizes, seed)
+        stages = enumerate(self.body.feature_info)
+        at = {info["reduction"]: (number, info["num_chs"]) for number, info in stages}
         if lacking := set(strides) - set(at):
             has = ", ".join(map(str, at))
             raise WeightsError(f"{settings.backbone} has maps at strides {has}, not at {min(lacking)}")
         self.strides = tuple(strides)
         self.channels = tuple(at[stride][1] for stride in strides)
-        self.fingerprint = fingerprint(body)
         self.indices = [at[stride][0] for stride in strides]
-        body.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
-        self.body = body.to(memory_format=torch.channels_last)
-        self.train(False)
-
-    def train(self, mode: bool = True) -> Features:
-        """Stays in eval mode: batch statistics of a frozen network are those it came with."""
-        return super().train(False)
+        self.body.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -158,20 +184,13 @@ class Features(nn.Module):
         )
         return list(maps)
 
-    def origin(self) -> dict[str, Any]:
-        """What a file of a fitted detector holds in place of the backbone's weights."""
-        return {"seed": self.seed, "fingerprint": self.fingerprint}
-
 
 def restored(
     settings: Backbone, strides: Sequence[int], sizes: Sizes, origin: Mapping[str, Any], device: torch.device
 ) -> Features:
     """The backbone that a fit had, made anew from :meth:`Features.origin`. WeightsError when it is another one."""
     features = Features(settings, strides, sizes, int(origin["seed"])).to(device)
-    if features.fingerprint != origin["fingerprint"]:
-        raise WeightsError(
-            f"the weights of {settings.backbone} are not those of the fit: --force fits anew with these"
-        )
+    features.check(origin, settings.backbone)
     return features
 
 

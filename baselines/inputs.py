@@ -41,10 +41,18 @@ class Inputs:
         return self.sizes.side(self.size or height), self.sizes.side(self.size or width)
 
     def __call__(self, images: Tensor) -> Tensor:
+        return self.normalised(self.unit(images))
+
+    def unit(self, images: Tensor) -> Tensor:
+        """Of the size that the method takes, in [0, 1], with their own channels: where views are drawn."""
         x = images.float().div_(255)
         sides = self.sides(*images.shape[-2:])
         if sides != tuple(images.shape[-2:]):
             x = F.interpolate(x, sides, mode="bilinear", antialias=True)
+        return x
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the network takes of images in [0, 1]."""
         if self.channels == 3:
             x = x.expand(-1, 3, -1, -1)
         return (x - self.mean.to(x.device)) / self.std.to(x.device)

@@ -115,6 +115,18 @@ def notes(sizes: Sizes, *further: Notes) -> Notes:
     return told
 
 
+def smaller(sizes: Sizes, usual: int) -> Notes:
+    """Told when a method whose official code resizes all images to ``usual`` px takes them at another size."""
+
+    def told(training: Settings, data: Mapping[str, Any]) -> tuple[str, ...]:
+        size = getattr(training, "input_size", None) or data.get("size")
+        if not isinstance(size, int) or sizes.side(size) == usual:
+            return ()
+        return (f"images of {sizes.side(size)} px for the official {usual} px",)
+
+    return told
+
+
 def _resized(sizes: Sizes, training: Settings, data: Mapping[str, Any]) -> list[str]:
     size = data.get("size")
     if not isinstance(size, int):

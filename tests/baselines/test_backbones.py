@@ -148,3 +148,15 @@ def test_a_fit_finds_its_backbone_again_or_says_that_it_is_gone() -> None:
     assert fingerprint(again) == fingerprint(made)
     with pytest.raises(WeightsError, match="not those of the fit"):
         restored(NONE, (4,), Sizes(), {**made.origin(), "seed": 5}, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224.augreg_in21k", "deit_tiny_patch16_224.fb_in1k"])
+def test_a_vision_transformer_takes_images_of_any_size(name: str) -> None:
+    """Its position codes are resampled and its last patches padded."""
+    whole = backbones.Whole(Backbone(backbone=name), Sizes(), 0)
+    for shape in ((28, 28), (64, 48)):
+        assert whole.body(whole.inputs(torch.zeros(2, 1, *shape, dtype=torch.uint8))).shape == (
+            2,
+            whole.body.num_classes,
+        )
+    assert not whole.train().training
