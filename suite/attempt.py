@@ -143,6 +143,8 @@ class Attempt:
         anomalous = int(test.labels.sum())
         method = registry.method(run.method)
         notes = [*fit.get("notes", ()), *method.notes(method.parse(run.train["settings"]), run.train["data"])]
+        versions = fit["environment"].get("packages", {})
+        notes += [f"computed by {name} {versions[name]}" for name in method.packages if name in versions]
         if differing := _differing(fit["environment"], environment):
             notes.append(f"scored on another {differing} than it was fitted on")
         outcome = Outcome(
@@ -190,10 +192,8 @@ class Attempt:
         return outcome
 
     def _environment(self) -> dict[str, Any]:
-        from suite.provenance import environment
-
         return {
-            **environment(),
+            **provenance.environment(registry.method(self.run.method).packages),
             "device": device_name(self.conditions.device),
             "threads": self.conditions.threads,
         }

@@ -136,9 +136,9 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def environment() -> dict[str, Any]:
-    """Revision, dirty, Python, torch and the versions of :data:`PACKAGES`, as plain JSON. Names no host, path
-    or user.
+def environment(further: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Revision, dirty, Python, torch and the versions of :data:`PACKAGES` and ``further`` ones, as plain JSON. Names
+    no host, path or user.
     """
     head, dirty = revision()
     return {
@@ -146,6 +146,6 @@ def environment() -> dict[str, Any]:
         "dirty": dirty,
         "python": platform.python_version(),
         "torch": package_version("torch"),
-        "packages": {name: found for name in PACKAGES if (found := package_version(name))},
+        "packages": {name: found for name in (*PACKAGES, *further) if (found := package_version(name))},
         "system": platform.system(),
     }

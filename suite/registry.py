@@ -5,6 +5,9 @@ A package adds a method by an entry point in the group ``dissolving_suite.method
 What is not installed as a package joins by the environment variable ``SUITE_PLUGINS``: ``module:NAME`` of
 such objects, with commas between them; worker processes inherit it. A plugin may not take a name that is
 there.
+
+Methods too many to be listed one by one (the models of another library) are a :class:`MethodFamily`, by an entry
+point in ``dissolving_suite.families``: its methods are called ``FAMILY/NAME``, and looked up when they are named.
 """
 
 from __future__ import annotations
@@ -116,6 +119,8 @@ class MethodInfo:
     method as published (images resized, another backbone, other weights); the lines stand in the outcome and
     under the table. ``absent(training)`` says in one line what has to be got before it can run here (a file
     of weights, an extra), and how; empty when nothing has. ``sizes`` are the image sizes that it takes.
+    ``packages`` are distributions that compute it and are none of the suite's own: the version of each that a run was
+    fitted with stands in its outcome.
     """
 
     name: str
@@ -131,6 +136,7 @@ class MethodInfo:
     absent: Callable[[Settings], str] = _nothing_absent
     sizes: str = "any"
     citation: str = ""
+    packages: tuple[str, ...] = ()
 
     def parse(self, nested: Mapping[str, Any]) -> Settings:
         """The training settings that raw ones (those of a run's key, say) stand for."""
@@ -139,6 +145,30 @@ class MethodInfo:
     def load(self) -> type[Any]:
         """Import the Detector class (this is where torch comes in)."""
         return load(self.implementation)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class MethodFamily:
+    """Torch-free facts about methods that share their settings, each called ``name/NAME``.
+
+    ``resolve(NAME)`` gives a method's facts, None when there is no such method; ``names()`` those that are known to
+    be there (it may be none, and a method still resolve). ``models`` and ``scoring`` are the settings of them all,
+    for the vocabulary.
+    """
+
+    name: str
+    title: str
+    resolve: Callable[[str], MethodInfo | None]
+    names: Callable[[], tuple[str, ...]] = tuple
+    models: tuple[type[Settings], ...] = (NoSettings,)
+    scoring: type[Settings] = NoSettings
+    sizes: str = "any"
+    citation: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """How its methods are called, for people."""
+        return f"{self.name}/NAME"
 
 
 @dataclass(frozen=True)
@@ -193,7 +223,7 @@ class DataInfo:
 STAND_IN = "stand_in:"
 """Before the name of a data set: phantoms that stand in for it (:mod:`suite.data.stand_in`)."""
 logger = logging.getLogger("suite")
-Info = TypeVar("Info", MethodInfo, DataInfo)
+Info = TypeVar("Info", MethodInfo, MethodFamily, DataInfo)
 
 
 class UnknownNameError(KeyError):
@@ -219,7 +249,7 @@ def _installed(group: str) -> dict[str, Any]:
 
 
 @cache
-def _plugins() -> tuple[MethodInfo | DataInfo, ...]:
+def _plugins() -> tuple[MethodInfo | MethodFamily | DataInfo, ...]:
     """What ``SUITE_PLUGINS`` names. ValueError with the faulty part when it cannot be had."""
     found = []
     for text in filter(None, (part.strip() for part in os.environ.get("SUITE_PLUGINS", "").split(","))):
@@ -230,8 +260,8 @@ def _plugins() -> tuple[MethodInfo | DataInfo, ...]:
             raise ValueError(
                 f"SUITE_PLUGINS: {text} cannot be imported ({error}); write module:NAME"
             ) from error
-        if not isinstance(info, MethodInfo | DataInfo):
-            raise ValueError(f"SUITE_PLUGINS: {text} is neither a MethodInfo nor a DataInfo")
+        if not isinstance(info, MethodInfo | MethodFamily | DataInfo):
+            raise ValueError(f"SUITE_PLUGINS: {text} is no MethodInfo, MethodFamily or DataInfo")
         found.append(info)
     return tuple(found)
 
@@ -247,16 +277,39 @@ def _joined(installed: dict[str, Info], kind: type[Info]) -> dict[str, Info]:
 
 @cache
 def methods() -> dict[str, MethodInfo]:
-    """All registered methods by name."""
+    """All registered methods by name, without those of families."""
     return _joined(_installed("dissolving_suite.methods"), MethodInfo)
 
 
+@cache
+def families() -> dict[str, MethodFamily]:
+    """The registered families of methods by name."""
+    return _joined(_installed("dissolving_suite.families"), MethodFamily)
+
+
+def declared() -> dict[str, MethodInfo | MethodFamily]:
+    """All that declares settings: the methods by name and the families by their pattern."""
+    return {**methods(), **{family.pattern: family for family in families().values()}}
+
+
+def known_method(name: str) -> MethodInfo | None:
+    """One method's facts (``FAMILY/NAME`` included), None when there is no such method."""
+    family, _, inside = name.partition("/")
+    if inside and family in families():
+        return families()[family].resolve(inside)
+    return methods().get(name)
+
+
 def method(name: str) -> MethodInfo:
-    """One method's facts, or UnknownNameError."""
-    try:
-        return methods()[name]
-    except KeyError:
-        raise UnknownNameError("method", name, tuple(methods())) from None
+    """One method's facts (``FAMILY/NAME`` included), or UnknownNameError."""
+    found = known_method(name)
+    if found is None:
+        family = families().get(name.partition("/")[0])
+        inside = tuple(f"{family.name}/{one}" for one in family.names()) if family else ()
+        raise UnknownNameError(
+            "method", name, inside or (*methods(), *(one.pattern for one in families().values()))
+        )
+    return found
 
 
 @cache
@@ -296,6 +349,7 @@ def dataset(name: str) -> DataInfo:
 __all__ = [
     "STAND_IN",
     "DataInfo",
+    "MethodFamily",
     "MethodInfo",
     "Need",
     "NoSettings",
@@ -303,7 +357,10 @@ __all__ = [
     "canonical",
     "dataset",
     "datasets",
+    "declared",
+    "families",
     "in_order",
+    "known_method",
     "load",
     "method",
     "methods",

@@ -132,7 +132,7 @@ def _matches(
 
 def _default(flat: Mapping[str, Any], name: str) -> Any:
     """The value at which a setting stands that no level gives, so that a ``where`` may name it."""
-    method = registry.methods().get(str(flat.get("method")))
+    method = registry.known_method(str(flat.get("method")))
     if name.startswith("data."):
         return _defaults(DataSettings).get(name.removeprefix("data."))
     if method is None:

@@ -116,7 +116,7 @@ def vocabulary() -> Vocabulary:
                 fields[f"{prefix}{name}"].append(entry)
 
     add(DataSettings, "data.")
-    for info in registry.methods().values():
+    for info in registry.declared().values():
         for model in info.models:
             add(model)
         add(info.scoring, "score.")

@@ -68,7 +68,7 @@ COMING = {"optuna"}
 """Fixed from the start, imported when the search over step ranges comes."""
 
 
-EXTRAS = ("stable-diffusion",)
+EXTRAS = ("anomalib", "stable-diffusion")
 """Extras whose packages the suite imports where they are asked for."""
 
 

@@ -89,7 +89,7 @@ def _notes(table: Table, entries: list[Entry]) -> Iterator[str]:
     """Where the methods depart from what was published, by their own account: the rows, then the departures."""
     told: dict[str, dict[str, None]] = {}
     for entry in entries:
-        info = registry.methods().get(entry.cell.method)
+        info = registry.known_method(entry.cell.method)
         train = entry.cell.runs[0].train
         for note in info.notes(info.parse(train["settings"]), train["data"]) if info else ():
             told.setdefault(", ".join(entry.cell.labels[axis] for axis in table.row_axes), {})[note] = None

@@ -274,7 +274,8 @@ Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 def _methods() -> Listing:
     rows: list[tuple[str, ...]] = [
-        (i.name, i.title, str(i.version), i.sizes, i.citation) for i in registry.methods().values()
+        (called, info.title, str(getattr(info, "version", "")), info.sizes, info.citation)
+        for called, info in registry.declared().items()
     ]
     return ("method", "title", "version", "sizes", "source"), rows
 
@@ -318,9 +319,9 @@ def _settings() -> Listing:
 
     known = vocabulary()
     owners: dict[str, list[str]] = {}
-    for method in registry.methods().values():
+    for called, method in registry.declared().items():
         for model in (*method.models, method.scoring):
-            owners.setdefault(f"{model.__module__}.{model.__qualname__}", []).append(method.name)
+            owners.setdefault(f"{model.__module__}.{model.__qualname__}", []).append(called)
     rows: list[tuple[str, ...]] = []
     for name in known.names:
         models = known.fields.get(name, ())

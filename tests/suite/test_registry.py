@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine import Bench
 
 from suite import registry
 from suite.registry import Need, UnknownNameError, in_order
 from suite.settings import key_of
+from suite.store import Store
 
 NEED = Need(
     "diffusion", 1, {"data": {"name": "phantom"}, "size": 32}, "suite.dia.diffusion:make", "diffusion model"
@@ -51,7 +53,7 @@ def test_facts_of_methods_and_data_need_no_torch() -> None:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A registry that has not looked yet, and forgets afterwards what the test has put into it."""
-    found = (registry.methods, registry.datasets, registry._plugins)
+    found = (registry.methods, registry.families, registry.datasets, registry._plugins)
     for function in found:
         function.cache_clear()
     yield monkeypatch
@@ -69,6 +71,60 @@ def _points(*values: tuple[str, str]) -> Callable[..., list[EntryPoint]]:
 def test_an_entry_point_of_another_package_adds_a_method(fresh: pytest.MonkeyPatch) -> None:
     fresh.setattr(registry, "entry_points", _points(("theirs", "suite.dia.info:CSI")))
     assert registry.method("theirs").title == "CSI"
+
+
+def test_a_family_is_an_entry_point_whose_methods_are_found_when_named(fresh: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("fakes", "fakes:FAMILY", "dissolving_suite.families")
+    fresh.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    assert list(registry.declared()) == ["fakes/NAME"]
+    assert registry.method("fakes/one").name == "fakes/one"
+    assert registry.known_method("fakes/none") is None
+    with pytest.raises(UnknownNameError, match="unknown method 'fakes/none'; known: fakes/one, fakes/two"):
+        registry.method("fakes/none")
+    for name in ("fakes/", "fakes"):
+        with pytest.raises(UnknownNameError, match="known: fakes/one, fakes/two"):
+            registry.method(name)
+    for name in ("other/one", "one", ""):
+        with pytest.raises(UnknownNameError, match="known: fakes/NAME"):
+            registry.method(name)
+
+
+FAMILY = """
+title = "A family"
+seeds = [0]
+[settings]
+dataset = "toy"
+"train.steps" = 8
+[table]
+rows = ["method"]
+[grid]
+method = ["fakes/one", "fakes/two", "fake"]
+[[override]]
+where = { method = ["fakes/one", "fake"], "train.steps" = 8, "score.gain" = 1.0 }
+set = { "train.steps" = 4 }
+"""
+
+
+@pytest.mark.slow
+def test_a_familys_methods_are_named_run_mirrored_and_shown_as_any_other(bench: Bench) -> None:
+    """Wherever a method is looked up by name: vocabulary, overrides, plan, run, MLflow, reports, lists."""
+    (bench.folder / "family.toml").write_text(FAMILY)
+    bench.cli("run", "family.toml", "--in-process")
+    found = {one.method: one.settings["train.steps"] for one in Store(bench.store).outcomes()}
+    assert found == {"fakes/one": 4, "fakes/two": 8, "fake": 4}
+    assert "3 done" in bench.cli("plan", "family.toml")
+    assert "fakes/one" in bench.cli("report", "family.toml")
+    assert "fakes/two" in bench.cli("show", store_key(bench, "fakes/two"))
+    assert "1 run" in bench.cli("plan", "family.toml", "--only", "method=fakes/two")
+    assert "fakes/NAME" in bench.cli("list", "methods")
+    assert "fakes/NAME" in bench.cli("list", "settings")
+    told = bench.cli("plan", "family.toml", "--set", "method=fakes/tow", code=2)
+    assert "unknown method 'fakes/tow'; known: fakes/one, fakes/two" in told
+    assert 'did you mean "fakes/two"?' in told
+
+
+def store_key(bench: Bench, method: str) -> str:
+    return next(one.eval_key for one in Store(bench.store).outcomes() if one.method == method)[:12]
 
 
 @pytest.mark.parametrize("value", ["no_such_package:INFO", "suite.dia.info:NO_SUCH_NAME"])
@@ -93,7 +149,7 @@ def test_a_plugin_joins_by_its_variable(fresh: pytest.MonkeyPatch, tmp_path: Pat
     [
         ("no_such_module:MINE", "no_such_module:MINE cannot be imported"),
         ("suite.dia.info", "suite.dia.info cannot be imported"),
-        ("suite.dia.info:Scoring", "suite.dia.info:Scoring is neither a MethodInfo nor a DataInfo"),
+        ("suite.dia.info:Scoring", "suite.dia.info:Scoring is no MethodInfo, MethodFamily or DataInfo"),
         ("suite.dia.info:DIA", "there is a 'dia' already"),
     ],
 )

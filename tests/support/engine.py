@@ -38,7 +38,13 @@ rows = ["train.steps"]
 
 def forget() -> None:
     """Drop what was remembered of the registry."""
-    for remembered in (registry.methods, registry.datasets, registry._plugins, vocabulary):
+    for remembered in (
+        registry.methods,
+        registry.families,
+        registry.datasets,
+        registry._plugins,
+        vocabulary,
+    ):
         remembered.cache_clear()
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from suite.registry import DataInfo, MethodInfo, Need
+from suite.registry import DataInfo, MethodFamily, MethodInfo, Need
 from suite.settings import Int, Settings, setting
 
 
@@ -207,6 +208,14 @@ FAKE = MethodInfo(
     needs=_needs,
     offers={"strip": "fakes:offer", "cost": "fakes:count"},
 )
+FAMILY = MethodFamily(
+    name="fakes",
+    title="Any fake",
+    resolve=lambda name: replace(FAKE, name=f"fakes/{name}") if name in ("one", "two") else None,
+    names=lambda: ("one", "two"),
+    models=(Training,),
+    scoring=Scoring,
+)
 TOY = DataInfo(
     name="toy", title="Toy", source="fakes:pack", size=8, channels=1, validation=True, stand_in=True
 )
@@ -219,4 +228,4 @@ ABSENT = DataInfo(
     obtain="get it from nowhere",
     url="https://example.org",
 )
-PLUGINS = "fakes:FAKE,fakes:TOY,fakes:ABSENT"
+PLUGINS = "fakes:FAKE,fakes:FAMILY,fakes:TOY,fakes:ABSENT"
