@@ -130,17 +130,17 @@ def _in_timms_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-class Whole(nn.Module):
-    """A network of timm, ``body``, frozen and in eval mode, with the images that it takes (``inputs``)."""
+class Known(nn.Module):
+    """Frozen and in eval mode, with the images that it takes (``inputs``) and the ``fingerprint`` of the weights that
+    it came with.
+    """
 
-    def __init__(self, settings: Backbone, sizes: Sizes, seed: int) -> None:
+    inputs: Inputs
+    fingerprint: str
+
+    def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
-        body: Any = network(settings, seed)
-        self.inputs = inputs_of(body, settings, sizes)
-        self.fingerprint = fingerprint(body)
-        self.body = body.to(memory_format=torch.channels_last)
-        self.train(False)
 
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: batch statistics are those that the network came with."""
@@ -156,6 +156,18 @@ class Whole(nn.Module):
             raise WeightsError(
                 f"the weights of {name} are not those of the fit: --force fits anew with these"
             )
+
+
+class Whole(Known):
+    """A network of timm, ``body``."""
+
+    def __init__(self, settings: Backbone, sizes: Sizes, seed: int) -> None:
+        super().__init__(seed)
+        body: Any = network(settings, seed)
+        self.inputs = inputs_of(body, settings, sizes)
+        self.fingerprint = fingerprint(body)
+        self.body = body.to(memory_format=torch.channels_last)
+        self.train(False)
 
 
 class Features(Whole):

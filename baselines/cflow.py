@@ -198,7 +198,8 @@ class Cflow:
         scaled()
 
     def score(self, images: Images, context: Context) -> Scores:
-        return batched(images, context, self._surprise)
+        assert self.network is not None, "fit or load first"
+        return batched(images, context, self._surprise, self.network.inputs.at_once(images))
 
     def save(self, path: Path) -> None:
         assert self.network is not None, "nothing to save before fit"

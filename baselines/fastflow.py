@@ -12,7 +12,6 @@ Adam 1e-3, weight decay 1e-5, 500 epochs of batches of 32, 256 px. The last epoc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines.backbones import Features, restored
 from baselines.fit import Fit
-from baselines.flows import convolutions, drawn, sequence, surprise
+from baselines.flows import couplings, drawn, log_normality, sequence, surprise
 from baselines.frozen import Frozen
 from baselines.info.fastflow import SIZES, FastFlowTraining, Flow
 from baselines.inputs import batched
@@ -38,8 +37,7 @@ class Flows(nn.Module):
 
     def __init__(self, shapes: Sequence[Sequence[int]], settings: Flow) -> None:
         super().__init__()
-        kernels = islice(cycle(map(int, settings.kernels.split("-"))), settings.steps)
-        subnets = [convolutions(kernel, settings.ratio) for kernel in kernels]
+        subnets = couplings(settings)
         self.shapes = [list(shape) for shape in shapes]
         self.norms = nn.ModuleList(nn.LayerNorm(shape) for shape in self.shapes)
         self.flows = nn.ModuleList(
@@ -54,11 +52,6 @@ class Flows(nn.Module):
 def loss(found: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     """The negative log-likelihood of each scale, without its constant: summed over a map, averaged over images."""
     return [(0.5 * z.square().flatten(1).sum(1) - logdet).mean() for z, logdet in found]
-
-
-def log_normality(z: Tensor) -> Tensor:
-    """-mean_c z^2 / 2 at each place, B x h x w."""
-    return -0.5 * z.square().mean(1)
 
 
 class FastFlow:
@@ -89,7 +82,8 @@ class FastFlow:
         )
 
     def score(self, images: Images, context: Context) -> Scores:
-        return batched(images, context, self._surprise)
+        assert self.network is not None, "fit or load first"
+        return batched(images, context, self._surprise, self.network.inputs.at_once(images))
 
     def save(self, path: Path) -> None:
         assert self.network is not None, "nothing to save before fit"

@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock
 from torch import Tensor, nn
+
+from baselines.info.fastflow import Flow
 
 Subnet = Callable[[int, int], nn.Module]
 """Makes the network of a coupling that maps so many channels to so many."""
@@ -54,6 +57,12 @@ def convolutions(kernel: int, ratio: float = 1.0) -> Subnet:
     return made
 
 
+def couplings(settings: Flow) -> list[Subnet]:
+    """The networks of all couplings of one scale."""
+    kernels = cycle(map(int, settings.kernels.split("-")))
+    return [convolutions(kernel, settings.ratio) for kernel in islice(kernels, settings.steps)]
+
+
 def sequence(shape: Sequence[int], subnets: Iterable[Subnet], **options: Any) -> SequenceINN:
     """A flow on ``shape`` (without the batch), an affine coupling for each of ``subnets``, each with a global affine
     map and a fixed mixing of the channels. ``options`` go to FrEIA's ``AllInOneBlock``. Runs forward only.
@@ -66,6 +75,11 @@ def sequence(shape: Sequence[int], subnets: Iterable[Subnet], **options: Any) ->
     for block in flow:
         block.w_perm_inv = None  # as large as the mixing itself, and used backwards only
     return flow
+
+
+def log_normality(z: Tensor) -> Tensor:
+    """-mean_c z^2 / 2 at each place of latents B x C x h x w, B x h x w."""
+    return -0.5 * z.square().mean(1)
 
 
 def surprise(logs: Sequence[Tensor], size: tuple[int, int], align_corners: bool = False) -> Tensor:

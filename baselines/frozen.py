@@ -6,16 +6,23 @@ For methods that put no random augmentation before the network; what is learnt i
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from baselines.backbones import Features
-from baselines.inputs import each
+from baselines.inputs import Inputs, each
 from suite.detector import Context, Images
 from suite.training.loop import MEMORY_LIMIT
+
+
+class Network(Protocol):
+    """What is frozen: maps B x C x h x w of what its ``inputs`` make of images."""
+
+    inputs: Inputs
+
+    def __call__(self, x: Tensor) -> Any: ...
 
 
 class Frozen:
@@ -24,7 +31,7 @@ class Frozen:
     ``shapes``: channels, height and width of each map of an image like ``images``.
     """
 
-    def __init__(self, features: Features, images: Images, context: Context) -> None:
+    def __init__(self, features: Network, images: Images, context: Context) -> None:
         self.features = features
         (maps,) = each(images[:1], context, lambda batch: features(features.inputs(batch)))
         self.shapes = [tuple(one.shape[1:]) for one in maps]
@@ -37,7 +44,10 @@ class Frozen:
         if 4 * len(images) * sum(self._lengths) > limit:
             return images
         rows = each(
-            images, context, lambda batch: torch.cat([one.flatten(1) for one in self(batch)], 1).cpu()
+            images,
+            context,
+            lambda batch: torch.cat([one.flatten(1) for one in self(batch)], 1).cpu(),
+            self.features.inputs.at_once(images),
         )
         return torch.cat(rows).numpy()
 
@@ -45,6 +55,6 @@ class Frozen:
         """The maps, B x ``shapes[i]`` each, without gradients."""
         if batch.dtype == torch.uint8:
             with torch.no_grad():
-                return self.features(self.features.inputs(batch))  # type: ignore[no-any-return]
+                return list(self.features(self.features.inputs(batch)))
         parts = batch.split(self._lengths, 1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -39,6 +40,10 @@ class Inputs:
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """The sides that images of these sides are resized to."""
         return self.sizes.side(self.size or height), self.sizes.side(self.size or width)
+
+    def at_once(self, images: Images) -> int:
+        """How many images to take at once when scoring, by the size that they are resized to."""
+        return max(1, _VALUES // (3 * math.prod(self.sides(*images.shape[2:]))))
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.normalised(self.unit(images))

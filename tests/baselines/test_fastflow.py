@@ -9,8 +9,8 @@ from FrEIA.modules import AllInOneBlock
 from methods import build, context, fitted, lesions
 from torch.nn import functional as F
 
-from baselines.fastflow import Flows, log_normality, loss
-from baselines.flows import drawn
+from baselines.fastflow import Flows, loss
+from baselines.flows import drawn, log_normality
 from baselines.info.fastflow import Flow
 
 SHAPES = [(4, 4, 4), (6, 2, 2)]

@@ -37,6 +37,11 @@ def test_sides(size, sides, expected) -> None:
     assert inputs(torch.zeros(1, 3, *sides, dtype=torch.uint8)).shape[-2:] == expected
 
 
+@pytest.mark.parametrize(("size", "count"), [(None, 32), (448, 8), (32, 1568), (5000, 1)])
+def test_fewer_images_are_taken_at_once_where_they_are_enlarged(size, count) -> None:
+    assert Inputs(Sizes(), size).at_once(np.zeros((0, 1, 224, 224), np.uint8)) == count
+
+
 def test_an_image_of_one_gray_stays_one_gray_when_resized() -> None:
     made = Inputs(Sizes(32), mean=(0.0,), std=(1.0,))(torch.full((1, 1, 28, 28), 51, dtype=torch.uint8))
     torch.testing.assert_close(made, torch.full((1, 3, 32, 32), 0.2))
