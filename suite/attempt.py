@@ -53,7 +53,7 @@ class Attempt:
         pack = pack_of(run, self.store, self.conditions)
         seen = pack_of(run, self.store, self.conditions, scored(identity, run.evaluation))
         training = select.training(pack, identity, run.seed)
-        test = select.evaluation(seen, identity, "test", run.seed)
+        test = select.evaluation(seen, identity, run.evaluation["split"], run.seed)
         bench = Bench(
             run=run,
             folder=self.folder,

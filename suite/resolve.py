@@ -97,7 +97,7 @@ def idle_exclusions(spec: Spec) -> list[str]:
 def _combinations(spec: Spec, profile: Profile | None, sets: Mapping[str, Any]) -> Iterator[Point]:
     """Every combination of a case and the grid's values."""
     grid = {axis: (sets[axis],) if axis in sets else values for axis, values in spec.grid.items()}
-    first: Flat = {"selection": spec.table.selection, **presumed(spec)}
+    first: Flat = {"selection": spec.table.selection, "score_on": "test", **presumed(spec)}
     name = profile.name if profile else None
     for case in spec.cases or (None,):
         for values in itertools.product(*grid.values()):
@@ -191,13 +191,19 @@ def _acting(flat: Mapping[str, Any]) -> Acting:
     method, dataset = registry.method(flat["method"]), registry.dataset(flat["dataset"])
     nested = _nested(flat)
     faults: list[tuple[str, str]] = []
+    scored = flat.get("score_on", "test")
+    held_out = scored == "val"
+    if held_out and flat["selection"] != "last":
+        faults.append(
+            ("selection", 'must be "last" with score_on = "val": the best of those very images is no measure')
+        )
     training = _parse(method.training(nested), nested, "", faults)
     scoring = _parse(method.scoring, nested.get("score", {}), "score.", faults)
     chosen = _parse(DataSettings, nested.get("data", {}), "data.", faults)
-    if training is None or scoring is None or not isinstance(chosen, DataSettings):
+    if faults or training is None or scoring is None or not isinstance(chosen, DataSettings):
         raise CellFaults(faults)
     try:
-        data = data_identity(dataset, chosen, cut_validation=flat["selection"] == "best_val")
+        data = data_identity(dataset, chosen, cut_validation=held_out or flat["selection"] == "best_val")
     except ValueError as error:
         raise CellFaults([("data.size", str(error))]) from None
     if fault := unknown_class(dataset, data):
@@ -208,9 +214,10 @@ def _acting(flat: Mapping[str, Any]) -> Acting:
         **{f"score.{name}": value for name, value in flatten(scoring.model_dump(mode="json")).items()},
         **{f"data.{name}": value for name, value in described.items()},
         "selection": flat["selection"],
+        "score_on": scored,
     }
     train = {"method": method.name, "version": method.version, "data": data, "settings": canonical(training)}
-    evaluation = {"split": "test", "score": canonical(scoring), "selection": flat["selection"]}
+    evaluation = {"split": scored, "score": canonical(scoring), "selection": flat["selection"]}
     if asked := lesions(dataset, chosen):
         if chosen.contamination:
             raise CellFaults(

@@ -19,10 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from suite import resources
 from suite.devices import CPU, devices
 from suite.resolve import idle_exclusions, resolve
+from suite.search import space
+from suite.search.space import Search
 from suite.settings import Int
 from suite.spec_axes import check_axes, check_cases, check_groups, check_levels, check_published
 from suite.spec_check import Checker
-from suite.spec_shown import check_costs, check_figure
+from suite.spec_shown import check_costs, check_figure, check_search
 from suite.vocabulary import SpecErrors, did_you_mean
 
 PAPER = "paper"
@@ -140,6 +142,7 @@ class _File(_Overlay):
     exclude: list[Exclusion] = []
     table: Table = Table()
     figure: Figure | None = None
+    search: Any = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,8 @@ class Spec:
     table: Table
     figure: Figure | None = None
     exclusions: tuple[Exclusion, ...] = ()
+    search: Search | None = None
+    """What is searched for; the spec's one cell is then the reference that trials are held against."""
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -183,6 +188,9 @@ def load_spec(path: str | Path) -> Spec:
     checker = Checker(str(found))
     file = checker.frame(_File, raw)
     settings = checker.settings("settings", raw.get("settings"))
+    search = space.read(checker, raw)
+    if search is not None:
+        check_search(checker, search, settings, raw)
     cases = check_cases(checker, raw.get("case"))
     grid = checker.grid(raw.get("grid"))
     if not cases and not grid:
@@ -216,6 +224,7 @@ def load_spec(path: str | Path) -> Spec:
         table=file.table.model_copy(update={"rows": rows, "columns": columns}),
         figure=file.figure,
         exclusions=tuple(Exclusion(where=where) for where in exclusions),
+        search=search,
     )
     if faults := [*idle_exclusions(spec), *resolve(spec)[1]]:
         raise SpecErrors(f"{found}: {fault}" for fault in faults)

@@ -29,20 +29,21 @@ class Checker:
     def fault(self, key: str, message: str) -> None:
         self.lines.append(f"{self.file}: {key}: {message}")
 
-    def frame(self, model: type[Model], raw: Mapping[str, Any]) -> Model | None:
-        """The file's outer shape; None when it is wrong."""
+    def frame(self, model: type[Model], raw: Any, at: str = "") -> Model | None:
+        """The shape of the file, or of its part ``at``; None when it is wrong."""
         try:
             return model.model_validate(raw)
         except ValidationError as error:
             for one in error.errors():
-                self.fault(key_path(one["loc"], raw), self._frame_words(model, one, raw))
+                key = ".".join(filter(None, (at, key_path(one["loc"], raw))))
+                self.fault(key, self._frame_words(model, one, raw, at))
         return None
 
-    def _frame_words(self, model: type[BaseModel], error: Any, raw: Mapping[str, Any]) -> str:
+    def _frame_words(self, model: type[BaseModel], error: Any, raw: Any, at: str) -> str:
         loc = error["loc"]
         if error["type"] == "extra_forbidden":
             name = str(loc[-1])
-            if len(loc) == 1 and vocabulary().unknown(name) is None:
+            if len(loc) == 1 and not at and vocabulary().unknown(name) is None:
                 return "unknown key here; settings stand in [settings], a case, [grid] or an override"
             return f"unknown key{did_you_mean(name, _fields_at(model, loc[:-1]))}"
         if error["type"] == "missing" and loc[-1] == "label":

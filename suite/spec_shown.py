@@ -1,11 +1,13 @@
-"""The checks of a spec that concern what is shown besides scores: figures, and tables of costs."""
+"""The checks of a spec that is no table of scores: figures, tables of costs, searches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from suite import registry
 from suite.goals import COSTS
+from suite.search.space import Choice, Search
 from suite.spec_check import Checker
 from suite.vocabulary import did_you_mean, shown
 
@@ -67,3 +69,33 @@ def check_costs(checker: Checker, raw: Any) -> None:
             )
         if metric not in COSTS and name == "macs":
             checker.fault("table.extra", 'runs do not count "macs": make it the metric of a table of its own')
+
+
+def check_search(checker: Checker, search: Search, settings: dict[str, Any], raw: Mapping[str, Any]) -> None:
+    """A search is scored on validation images and on nothing else, and says where they come from. Puts
+    ``score_on`` into the settings.
+    """
+    table = raw.get("table")
+    selection = table.get("selection", "last") if isinstance(table, Mapping) else "last"
+    for key, value in (("settings.score_on", settings.get("score_on")), ("table.selection", selection)):
+        if value in ("test", "best_test", "best_val"):
+            checker.fault(
+                key, f"is {shown(value)}: a search is scored on validation images, at the last weights"
+            )
+    settings["score_on"] = "val"
+    for name in sorted({"score_on", "selection", "seed", "profile"} & search.space.keys()):
+        checker.fault(f"search.space.{name}", "is not to be searched")
+    chosen = search.space.get("dataset")
+    names = chosen.values if isinstance(chosen, Choice) else (settings.get("dataset"),)
+    for name in names:
+        try:
+            own = registry.dataset(str(name)).validation
+        except (registry.UnknownNameError, ValueError):
+            continue
+        if own != (search.section.validation == "own"):
+            has = (
+                "has a validation split of its own"
+                if own
+                else "has no validation split: one is cut from training"
+            )
+            checker.fault("search.validation", f'must be "{"own" if own else "cut"}": {name} {has}')

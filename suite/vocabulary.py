@@ -2,7 +2,7 @@
 written for it.
 
 It is the union of the fields of all registered methods' training models, of their scoring models
-(``score.*``) and of the data settings (``data.*``), with the five names that say what a run is. A value is
+(``score.*``) and of the data settings (``data.*``), with the six names that say what a run is. A value is
 legal when one of the models takes it; which model a run has is decided later. Faults are told in plain words,
 with the legal choices.
 """
@@ -29,7 +29,10 @@ SELECTIONS = ("last", "best_val", "best_test")
 oracle).
 """
 
-IDENTITY = ("method", "dataset", "seed", "profile", "selection")
+SCORED = ("test", "val")
+"""Which split is scored: the test images, or (to choose settings by) those of the validation split."""
+
+IDENTITY = ("method", "dataset", "seed", "profile", "selection", "score_on")
 """Names that are no field of a settings model."""
 
 
@@ -214,6 +217,8 @@ def _check_identity(name: str, value: Any) -> str | None:
         return f"must be text, not {shown(value)}"
     if name == "selection":
         return None if value in SELECTIONS else _not_one_of(list(SELECTIONS), value)
+    if name == "score_on":
+        return None if value in SCORED else _not_one_of(list(SCORED), value)
     try:
         registry.method(value) if name == "method" else registry.dataset(value)
     except registry.UnknownNameError as error:

@@ -64,10 +64,6 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
-COMING = {"optuna"}
-"""Fixed from the start, imported when the search over step ranges comes."""
-
-
 EXTRAS = ("anomalib", "stable-diffusion")
 """Extras whose packages the suite imports where they are asked for."""
 
@@ -104,7 +100,7 @@ def test_every_import_is_declared() -> None:
 
 
 def test_every_dependency_is_imported() -> None:
-    unused = _declared() - set().union(*_third_party(MODULES).values()) - COMING
+    unused = _declared() - set().union(*_third_party(MODULES).values())
     assert not unused, f"in pyproject.toml but never imported: {sorted(unused)}"
 
 

@@ -90,3 +90,23 @@ def status(ask: "Ask", json: Json = False) -> None:
     from suite.verbs import look
 
     end(look.status(ask, as_json=json))
+
+
+@app.command()
+@bundled(ask=asking("store", "data_root", "profile", "sets", "seeds", specs=Specs), how=how)
+def search(
+    ask: "Ask",
+    how: "How",
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the spec's.")] = None,
+    final: Annotated[bool, typer.Option(help="Run the winner on the test images at the end.")] = True,
+) -> None:
+    """Search the settings that a spec names for the best AUROC on validation images, then run the winner.
+
+    Trials are ordinary runs. Several searches of one spec share the work; one that was stopped or killed goes
+    on when it is given again.
+
+    Example: suite search search_steps --profile cpu --trials 20
+    """
+    from suite.verbs import search as verb
+
+    end(verb.search(ask, how, trials=trials, final=final))

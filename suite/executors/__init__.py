@@ -5,7 +5,7 @@ An executor takes tasks, carries each out once, and tells of each end. It never 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -96,7 +96,9 @@ class Finished:
 
 @dataclass(frozen=True)
 class Options:
-    """How an executor works. ``devices`` are dealt to the slots in turn."""
+    """How an executor works. ``devices`` are dealt to the slots in turn. ``more`` is asked for further tasks
+    whenever none is left, until it returns None; no task yet is an empty list.
+    """
 
     store: Path
     data_root: Path | None = None
@@ -107,3 +109,4 @@ class Options:
     fail_fast: bool = False
     checkpoint_every: float = 60.0
     on_end: Callable[[Ended], None] = field(default=lambda ended: None)
+    more: Callable[[], Sequence[Task] | None] = field(default=lambda: None)

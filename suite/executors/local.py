@@ -73,7 +73,7 @@ class _Local:
     def work(self) -> list[Ended]:
         with _signals(self._on_signal), self.display.showing(self.slots):
             try:
-                while self.busy or (not self.stopping and (self.waiting or self.elsewhere)):
+                while self.busy or (not self.stopping and (self.waiting or self.elsewhere or self._fed())):
                     self._heed_signals()
                     self._deal()
                     self._listen()
@@ -87,6 +87,14 @@ class _Local:
                 for slot in self.slots:
                     slot.close()
         return self.ended
+
+    def _fed(self) -> bool:
+        """Ask for more tasks; False when there will be none."""
+        tasks = self.options.more()
+        if tasks is None:
+            return False
+        self.waiting += [*_artefacts(list(tasks), self.store), *tasks]
+        return True
 
     def _listen(self) -> None:
         try:

@@ -46,7 +46,7 @@ COMPUTE = (
 )
 """Settings by which a computation is made smaller than the paper's."""
 
-_WARNINGS = ("STAND-IN DATA", "NOT the paper's full computation", "an oracle")
+_WARNINGS = ("STAND-IN DATA", "VALIDATION images", "NOT the paper's full computation", "an oracle")
 """What marks a sentence that a reader must see before the numbers."""
 
 
@@ -66,6 +66,7 @@ def finish(table: Table, plan: Plan) -> Table:
     sentences = [
         _spread(table, plan),
         _selection(table),
+        _held_out(entries),
         _profile(table, entries),
         _changed(plan),
         _published(table, plan),
@@ -126,6 +127,15 @@ def _spread(table: Table, plan: Plan) -> str:
 def _selection(table: Table) -> str:
     told = "; ".join(f"{name}, {SELECTIONS.get(name, name)}" for name in table.selections)
     return f"Scored checkpoint: {told}." if told else ""
+
+
+def _held_out(entries: list[Entry]) -> str:
+    """Which cells are scored on what settings may be chosen by."""
+    held_out = [entry for entry in entries if entry.cell.settings.get("score_on") == "val"]
+    which = "" if len(held_out) == len(entries) else f" ({len(held_out)} of {len(entries)} cells)"
+    return (
+        f"VALIDATION images, on which settings may be chosen, not the test images{which}." if held_out else ""
+    )
 
 
 def _profile(table: Table, entries: list[Entry]) -> str:

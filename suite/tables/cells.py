@@ -127,10 +127,18 @@ def entry_of(plan: Plan, cell: Cell, rows: list[Observation]) -> Entry:
             cell.settings.get("data.split"),
             *(cell.settings.get(f"data.{name}") for name in LESIONS),
             selection_of(cell),
+            cell.settings.get("score_on"),
         ),
         marks=tuple(marks),
-        **_literature(plan, lambda table: table.find(cell.method, cell.dataset, cell.settings)),
+        **_published_for(plan, cell),
     )
+
+
+def _published_for(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """Nothing was published of validation images."""
+    if cell.settings.get("score_on") == "val":
+        return {}
+    return _literature(plan, lambda table: table.find(cell.method, cell.dataset, cell.settings))
 
 
 def _literature(

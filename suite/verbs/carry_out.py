@@ -19,6 +19,7 @@ from suite.plan import Assessment, Plan, assess
 from suite.store import Store
 from suite.verbs import common, look
 from suite.verbs.common import FAILED, INTERRUPTED, OK, Ask, say
+from suite.vocabulary import SpecErrors
 
 if TYPE_CHECKING:
     from suite.tracking import Mirror
@@ -83,6 +84,8 @@ class Work:
 def run(ask: Ask, how: How) -> int:
     """Compute what is missing of the specs' tables, print and write the tables, mirror them to MLflow."""
     plans, store = common.plans_of(ask), ask.open()
+    if searches := [plan.spec.name for plan in plans if plan.spec.search is not None]:
+        raise SpecErrors(f"{name} is a search, not a table: suite search {name}" for name in searches)
     work = _judge(plans, store, ask, how)
     devices = how.devices or visible_devices()
     slots = how.slots or _slots(devices, how.threads)
