@@ -29,7 +29,7 @@ SHOWN: Mapping[str, str] = {"dissolving": "strip", "kernels": "strip", "masks": 
 """Kinds of figures that are made of artefacts, and of which; a figure of another kind is made of runs."""
 COLOURED = 3
 """Channels of a data set that does not tell before it is packed."""
-NOT_TRAINING = ("data.", "score.", "selection")
+NOT_TRAINING = ("data.", "score.", "selection", "score_on")
 """How the settings of a cell begin that are none of its method's training."""
 GoalState = Literal["done", "to run", "running", "failed", "interrupted", "blocked", "stale"]
 

@@ -76,7 +76,7 @@ def check_only(only: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
         if message:
             lines.append(f"--only: {name}: {message}")
         for text in sorted(texts):
-            if name in ("method", "dataset", "selection"):
+            if name in ("method", "dataset", "selection", "score_on"):
                 fault = vocabulary().check(name, text)[1]
                 lines += [f"--only: {name}: {fault}"] if fault else []
             elif name in vocabulary().fields:

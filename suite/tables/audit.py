@@ -19,7 +19,7 @@ from suite.spec import PAPER, Spec
 from suite.tables import published
 from suite.tables.claims import Claim, claims
 from suite.tables.text import as_printed
-from suite.vocabulary import label_of
+from suite.vocabulary import IDENTITY, label_of
 
 PAPER_SOURCE = "paper"
 MEANS, SPREADS, THIRD, README = "mean", "spread", "mean, paper against README", "mean within the README"
@@ -163,7 +163,7 @@ def _name(cell: Cell) -> str:
 def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
     apart = ("score.", "data.")
     return {
-        name: value for name, value in settings.items() if name != "selection" and not name.startswith(apart)
+        name: value for name, value in settings.items() if name not in IDENTITY and not name.startswith(apart)
     }
 
 

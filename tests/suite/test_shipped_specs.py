@@ -63,7 +63,7 @@ def test_every_spec_expands_under_every_profile(name: str) -> None:
     plans = [expand(spec, profile=profile) for profile in PROFILES]
     assert len({(len(plan.runs), len(plan.goals)) for plan in plans}) == 1
     assert plans[0].runs or plans[0].goals
-    assert len(spec.seeds) == 3
+    assert len(spec.seeds) == (3 if spec.search is None else 2)
     assert spec.title != spec.name
 
 
@@ -96,11 +96,14 @@ def specs_of(source: str) -> list[str]:
     "source", sorted(name for name, one in published.load().items() if one.metric != "cost")
 )
 def test_every_published_value_has_its_cell(source: str, tmp_path: Path) -> None:
-    """Each value stands in one cell of the spec that is about its table, or there is a reason."""
+    """Each value stands in one cell of the spec that is about its table, or there is a reason. (In Table 1 in two
+    where a method may have started from random or from ImageNet weights.)
+    """
     shown = {name: found_in(name, tmp_path)[source] for name in specs_of(source)}
     assert shown, f"no spec shows {source}"
     for name, found in shown.items():
-        assert len({id(value) for value in found}) == len(found), f"{name}: a value of {source} in two cells"
+        most = max(Counter(map(id, found)).values(), default=1)
+        assert most <= 1 + (source == "table1"), f"{name}: a value of {source} in {most} cells"
     for value in published.table(source).values:
         if not any(value is one for found in shown.values() for one in found):
             assert _why_absent(value.where["method"]), f"{shown}: no cell of {source} is {dict(value.where)}"
@@ -134,6 +137,10 @@ def test_each_table_of_the_paper_shows_its_printed_numbers(tmp_path: Path) -> No
                 missing.append(f"{name} {cell}: {why}")
             else:
                 wanted.update(_as_printed(cell, tables[name]["metric"]))
+        if name == "table1":  # where both readings of a cell stand, its value is shown twice
+            assert set(found) == set(wanted)
+            assert found <= wanted + wanted
+            continue
         assert found == wanted, f"{name}: not shown {wanted - found}, shown and not printed {found - wanted}"
     assert sum(map(len, cells.values())) == 357
     assert all(one.startswith("table1 ") for one in missing), missing

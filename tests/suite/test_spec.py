@@ -64,7 +64,7 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
         ),
         ("[settings]\ntrain.batch = 'big'", 'settings.train.batch: must be a whole number, not "big"'),
         ("[settings]\ntrain.batch = 32.5", "settings.train.batch: must be a whole number, not 32.5"),
-        ("[settings]\ntrain.batch = 0", "settings.train.batch: must be at least 2, not 0"),
+        ("[settings]\ntrain.epochs = 0", "settings.train.epochs: must be at least 1, not 0"),
         ("[settings]\ntrain.lr = nan", "give a finite number"),
         ("[settings]\ntrain.lr = 2020-01-01", "settings.train.lr: 2020-01-01 is no value here"),
         ("[settings]\ntrain = 3", "settings.train: is a table of settings (train.batch, "),
