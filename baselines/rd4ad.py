@@ -175,9 +175,10 @@ class Rd4ad:
         )
 
     def score(self, images: Images, context: Context) -> Scores:
-        assert self.student is not None, "fit or load first"
+        assert self.teacher is not None, "fit or load first"
+        assert self.student is not None
         self.student.eval()
-        return batched(images, context, self._peak)
+        return batched(images, context, self._peak, self.teacher.inputs.at_once(images))
 
     def save(self, path: Path) -> None:
         assert self.teacher is not None, "nothing to save before fit"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from baselines.info.common import Epochs, Positive, Pretrained, Sizes, absent, notes
+from baselines.info.common import Epochs, Positive, Pretrained, Sizes, absent, notes, smaller
 from suite.registry import MethodInfo
 from suite.settings import Int, Settings, setting
 
@@ -69,7 +69,7 @@ RD4AD = MethodInfo(
     training=lambda nested: Training,
     models=(Training,),
     sizes=str(SIZES),
-    notes=notes(SIZES, _student),
+    notes=notes(SIZES, smaller(SIZES, 256), _student),
     absent=absent,
     citation="Deng and Li, CVPR 2022",
 )
