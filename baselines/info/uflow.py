@@ -47,9 +47,15 @@ class UflowTraining(Pretrained):
     def _of_two_networks(self) -> Self:
         if self.backbone == MS_CAIT and self.weights.startswith(FILE):
             raise ValueError(f'backbone = "{MS_CAIT}" is two networks: its weights are "imagenet" or "none"')
-        if self.backbone == MS_CAIT and self.input_size not in (None, MS_CAIT_SIDE):
-            raise ValueError(f'backbone = "{MS_CAIT}" takes {MS_CAIT_SIDE} px: leave input_size out')
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_size(cls, given: Any) -> Any:
+        """The transformers take one size: another cannot act, and stands in no key."""
+        if isinstance(given, dict) and given.get("backbone", MS_CAIT) == MS_CAIT:
+            return {name: value for name, value in given.items() if name != "input_size"}
+        return given
 
 
 SIZES = Sizes(multiple=16, least=32)

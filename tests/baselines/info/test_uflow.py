@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from baselines.info.uflow import UFLOW, UflowTraining
+from suite.settings import canonical
 
 
 def test_defaults() -> None:
@@ -39,7 +40,6 @@ def test_notes(settings, size, told) -> None:
     ("wrong", "word"),
     [
         ({"weights": "file:w.pth", "weights_sha256": "0" * 8}, "two networks"),
-        ({"input_size": 224}, "448 px"),
         ({"weights": "lite0"}, "tf_efficientnet_lite0"),
         ({"flow": {"steps": 0}}, "greater"),
     ],
@@ -47,3 +47,9 @@ def test_notes(settings, size, told) -> None:
 def test_what_makes_no_sense_is_refused(wrong, word) -> None:
     with pytest.raises(pydantic.ValidationError, match=word):
         UflowTraining.parse(wrong)
+
+
+def test_a_size_that_cannot_act_is_in_no_key() -> None:
+    """So that a profile may set it together with a backbone that has one."""
+    assert canonical(UflowTraining.parse({"input_size": 64})) == canonical(UflowTraining())
+    assert UflowTraining.parse({"input_size": 64, "backbone": "resnet18"}).input_size == 64
