@@ -118,7 +118,7 @@ class Cfa:
 
         train = self.settings.train
         optimiser = torch.optim.AdamW(
-            descriptor.parameters(), lr=train.lr, weight_decay=train.weight_decay, amsgrad=True
+            descriptor.parameters(), lr=train.lr, weight_decay=train.weight_decay, amsgrad=True, fused=True
         )
         fit = Fit(descriptor, terms, len(images), train, context, optimiser=optimiser, last="drop")
         kept = frozen.kept(images, context)
@@ -153,7 +153,8 @@ class Cfa:
         def summed(batch: Tensor) -> Tensor:
             return double(descriptor.joined(frozen(batch)), batch.device).sum(0)
 
-        total = sum(stream(images, context, summed), torch.zeros((), device=context.device))
+        batch = frozen.features.inputs.at_once(images)
+        total = sum(stream(images, context, summed, batch), torch.zeros((), device=context.device))
         with torch.no_grad():
             descriptor.centroids.copy_(descriptor((total / len(images)).float()[None])[0])
 
