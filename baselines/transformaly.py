@@ -128,11 +128,12 @@ def whitening(rows: Tensor, share: float) -> Tensor:
     """Directions, D x d, along which the centred rows have variance 1: the largest that explain together at most
     this share of the variance, one at least.
     """
-    variances, directions = torch.linalg.eigh(torch.cov(rows.T).reshape(rows.shape[1], rows.shape[1]))
-    variances, directions = variances.flip(0).clamp(min=0), directions.flip(1)
+    # Of the rows, not of their covariance, whose many zero eigenvalues may keep eigh from converging.
+    _, singular, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    variances = singular.square() / (len(rows) - 1)
     explained = variances.cumsum(0) / variances.sum().clamp(min=torch.finfo(rows.dtype).tiny)
     count = max(1, int((explained <= share).sum()))
-    scaled: Tensor = directions[:, :count] / variances[:count].clamp(min=1e-12).sqrt()
+    scaled: Tensor = directions[:count].T / variances[:count].clamp(min=1e-12).sqrt()
     return scaled
 
 
