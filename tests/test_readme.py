@@ -65,6 +65,24 @@ def test_every_table_of_the_paper_has_a_spec_and_a_session() -> None:
     assert sessions == tables == {f"table{number}" for number in range(1, 15)}
 
 
+def test_what_the_tables_share_is_as_planned() -> None:
+    """The README's figures are those of a plan of Tables 1 to 14 with the paper's settings."""
+    from suite.overlap import overlap
+    from suite.plan import expand
+    from suite.resources import names
+    from suite.spec import load_spec
+
+    specs = [load_spec(name) for name in names("specs")]
+    found = overlap(expand(spec, profile="paper") for spec in specs if spec.table.published).to_json()
+    told = re.search(
+        r"need ([\d,]+) runs and (\d+) diffusion models; together they need ([\d,]+) and (\d+)",
+        _read("README.md"),
+    )
+    assert told is not None
+    counted = ("asked_runs", "asked_diffusion_models", "distinct_runs", "distinct_diffusion_models")
+    assert [int(number.replace(",", "")) for number in told.groups()] == [found[name] for name in counted]
+
+
 @pytest.mark.parametrize("document", [*DOCUMENTS, "noxfile.py"])
 def test_named_specs_exist(document: str) -> None:
     named = set(re.findall(r"specs/[\w/]+\.toml", _read(document)))
