@@ -16,7 +16,16 @@ from typing import Any
 
 from suite.registry import MethodInfo
 
-PACKAGES = ("torch", "torchvision", "numpy", "denoising-diffusion-pytorch", "kornia", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "denoising-diffusion-pytorch",
+    "kornia",
+    "scikit-learn",
+    "timm",
+    "FrEIA",
+)
 """Whose versions may move a number."""
 
 
