@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SIDE, LOW = 32, 16
 WORDS = LOW * LOW // 64
@@ -105,5 +103,9 @@ def _near(
 
 def _joined(part: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """The parts after these pairs of parts have become one each."""
+    # Imported here: it takes long, and a plan reads packs without ever comparing images.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(part), len(part)))
     return np.asarray(connected_components(graph, directed=False)[1][part], np.int64)
