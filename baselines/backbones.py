@@ -40,7 +40,7 @@ def network(settings: Backbone, seed: int, **options: Any) -> nn.Module:
         torch.manual_seed(derive_seed(seed, "backbone"))
         made = _created(settings.backbone, pretrained=weights == "imagenet", **options)
     if path := weights_file(settings):
-        _fill(made, path, getattr(settings, "weights_sha256", "") or LITE0_SHA256, settings.backbone)
+        fill(made, path, getattr(settings, "weights_sha256", "") or LITE0_SHA256, settings.backbone)
     elif weights == "none":
         _let_branches_act(made)
     return made.eval().requires_grad_(False)
@@ -78,7 +78,11 @@ def _let_branches_act(made: nn.Module) -> None:
             nn.init.ones_(weight)
 
 
-def _fill(made: nn.Module, path: Path, digest: str, name: str) -> None:
+def fill(made: nn.Module, path: Path, digest: str, name: str) -> None:
+    """Give a network, called ``name`` in errors, the weights in a file of this SHA-256 (or the start of it).
+
+    WeightsError when the file is another, is none of tensors, or is of another network.
+    """
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found.startswith(digest):
         raise WeightsError(f"{path} is not the file asked for: its SHA-256 is {found}, not {digest}")

@@ -14,7 +14,7 @@ The blur of the official maps serves their display and not the image score.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -34,6 +34,27 @@ from suite.tensors import read_torch, write_torch
 STRIDES = (8, 16)
 _PATCHES = 8 * 28 * 28
 """Patches a batch (eight images of 224 px): a neighbourhood has thousands of values before it is averaged."""
+
+
+def described(maps: Sequence[Tensor], between: int, dimension: int) -> Tensor:
+    """B x patches x ``dimension``: the neighbourhoods in each map averaged to ``between`` values, brought to the
+    first map's grid, and averaged over the maps.
+    """
+    grid = maps[0].shape[-2:]
+    stages = [F.interpolate(averaged(one, between), grid, mode="bilinear") for one in maps]
+    joined = torch.cat(stages, 1).flatten(2).transpose(1, 2)
+    made: Tensor = F.adaptive_avg_pool1d(joined, dimension)
+    return made
+
+
+def averaged(maps: Tensor, values: int) -> Tensor:
+    """The neighbourhoods of B x C x H x W, channels outermost, averaged to B x ``values`` x H x W. (The official
+    code brings them to the finer grid first; one works along channels, the other across the map.)
+    """
+    around = F.unfold(maps, 3, padding=1).transpose(1, 2)
+    made = F.adaptive_avg_pool1d(around, values)
+    grid: Tensor = made.transpose(1, 2).unflatten(2, maps.shape[-2:])
+    return grid
 
 
 class PatchCore:
@@ -80,20 +101,7 @@ class PatchCore:
         """B x patches x ``dimension`` of uint8 images."""
         assert self.network is not None, "fit or load first"
         maps = self.network(self.network.inputs(batch))
-        grid = maps[0].shape[-2:]
-        stages = [F.interpolate(self._averaged(one), grid, mode="bilinear") for one in maps]
-        joined = torch.cat(stages, 1).flatten(2).transpose(1, 2)
-        averaged: Tensor = F.adaptive_avg_pool1d(joined, self.settings.dimension)
-        return averaged
-
-    def _averaged(self, maps: Tensor) -> Tensor:
-        """The neighbourhoods of B x C x H x W, channels outermost, averaged to B x ``dimension`` x H x W. (The
-        official code brings them to the finer grid first; one works along channels, the other across the map.)
-        """
-        around = F.unfold(maps, 3, padding=1).transpose(1, 2)
-        made = F.adaptive_avg_pool1d(around, self.settings.dimension)
-        grid: Tensor = made.transpose(1, 2).unflatten(2, maps.shape[-2:])
-        return grid
+        return described(maps, self.settings.dimension, self.settings.dimension)
 
     def _scores(self, batch: Tensor, context: Context) -> Tensor:
         patches = self._patches(batch)

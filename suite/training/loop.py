@@ -73,4 +73,4 @@ def batches(images: Images, device: torch.device) -> Callable[[Tensor], Tensor]:
     if images.nbytes <= MEMORY_LIMIT:
         held = torch.from_numpy(np.array(images)).to(device)
         return lambda chosen: held[chosen.to(device)]
-    return lambda chosen: torch.from_numpy(np.ascontiguousarray(images[chosen.numpy()]))
+    return lambda chosen: torch.from_numpy(np.ascontiguousarray(images[chosen.cpu().numpy()]))

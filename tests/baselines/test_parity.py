@@ -24,6 +24,7 @@ from baselines.info.fastflow import Flow
 from baselines.info.rd4ad import blocks
 from baselines.maps import peak, upsampled
 from baselines.neighbours import nearest
+from baselines.patchcore import averaged
 
 pytest.importorskip("anomalib", reason='needs the extra: pip install "dissolving-suite[anomalib]"')
 pytestmark = pytest.mark.slow
@@ -168,4 +169,4 @@ def test_patchcore_averages_neighbourhoods_alike_where_nothing_is_squeezed() -> 
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(2, detector.settings.dimension, 4, 5, generator=generator)
     pooled = theirs("patchcore").PatchcoreModel(("layer2",), "resnet18", False).feature_pooler(x)
-    torch.testing.assert_close(detector._averaged(x), pooled)
+    torch.testing.assert_close(averaged(x, detector.settings.dimension), pooled)
