@@ -87,15 +87,22 @@ def finish(table: Table, plan: Plan) -> Table:
 
 
 def _notes(table: Table, entries: list[Entry]) -> Iterator[str]:
-    """Where the methods depart from what was published, by their own account: the rows, then the departures."""
+    """Where the methods depart from what was published, by their own account: each departure, then the rows."""
     told: dict[str, dict[str, None]] = {}
     for entry in entries:
         info = registry.known_method(entry.cell.method)
         train = entry.cell.runs[0].train
         for note in info.notes(info.parse(train["settings"]), train["data"]) if info else ():
-            told.setdefault(", ".join(entry.cell.labels[axis] for axis in table.row_axes), {})[note] = None
-    for row, notes in told.items():
-        yield f"{row}: {'; '.join(notes)}."
+            told.setdefault(note, {})[", ".join(entry.cell.labels[axis] for axis in table.row_axes)] = None
+    if told:
+        # One paragraph: with many methods as many lines would be taller than a page.
+        yield "Departures. " + " ".join(
+            f"{_capital(note)}: {'; '.join(rows)}." for note, rows in told.items()
+        )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _departures(table: Table, plan: Plan, entries: list[Entry], outcomes: list[Outcome]) -> Iterable[str]:

@@ -59,6 +59,8 @@ def _markdown_cell(entry: Entry | None) -> str:
 
 PAGE_LINES = 36
 """Lines of a LaTeX table that leave room for its caption on an ordinary page."""
+NOTES = 1500
+"""Characters of notes that find room below a table; more have a page of their own."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def latex(table: Table) -> str:
         ).strip("-"),
         header=_latex_header(table),
         parts=[list(_latex_body(table, rows)) for rows in _parts(table)],
-        notes=[*notes, *table.footnotes],
+        notes=(below := [*notes, *table.footnotes]),
+        apart=sum(map(len, below)) > NOTES,
         comments=[escape.clean(f"Not computed, {why}: {'; '.join(cells)}") for why, cells in table.missing],
     )
 

@@ -145,10 +145,12 @@ def test_an_empty_store_says_that_nothing_was_computed(tmp_path: Path, store: St
 
 
 def test_departures_of_a_method_stand_beneath_its_table(tmp_path: Path, store: Store) -> None:
-    """One line a row, whatever the number of columns; rows that follow the paper have none."""
+    """One line a departure, whatever the number of columns; rows that follow the paper are in none."""
     text = phantom(tmp_path).replace('"csi"', '"random_knn"')
     rows = build(plan_of(tmp_path, text), store, assessments=()).footnotes
-    assert rows == ("CSI: weights drawn at random, nothing pretrained.",)
+    assert rows == ("Departures. Weights drawn at random, nothing pretrained: CSI.",)
     text = text.replace("[settings]", '[settings]\n"data.size" = 8')
     rows = build(plan_of(tmp_path, text), store, assessments=()).footnotes
-    assert rows == ("CSI: images resized from 8 to 16 px; weights drawn at random, nothing pretrained.",)
+    assert rows == (
+        "Departures. Images resized from 8 to 16 px: CSI. Weights drawn at random, nothing pretrained: CSI.",
+    )
