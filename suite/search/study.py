@@ -110,6 +110,9 @@ class Study:
                 continue
             self._seed_sampler()
             trial = self.optuna.ask()
+            if self._is_surplus(trial.number, wanted):
+                self._put_back(trial.number, self._queued(trial.number))
+                continue
             with self._claimed(trial.number):
                 told((yield from self._tried(trial)))
 
@@ -129,6 +132,16 @@ class Study:
 
     def _running(self) -> int:
         return len(self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+    def _is_surplus(self, number: int, wanted: int) -> bool:
+        """Whether others asked for the last wanted trial in the moment between our look and our own asking."""
+        running = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return len(self.ended()) + sum(one.number < number for one in running) >= wanted
+
+    def _queued(self, number: int) -> Mapping[str, Any]:
+        """The parameters that trial ``number`` was queued with; none when it was not."""
+        (one,) = [one for one in self.optuna.get_trials(deepcopy=False) if one.number == number]
+        return dict(one.system_attrs.get("fixed_params", {}))
 
     def _is_owned(self, trial: FrozenTrial) -> bool:
         owner = claims.owner(self._place(trial.number))

@@ -60,7 +60,7 @@ SETTINGS = 'settings = { method = "dia", dataset = "phantom" }\n'
         ),
         (
             "[settings]\nbatch = 3",
-            'settings.batch: unknown key; did you mean "diffusion.batch" or "train.batch"?',
+            'settings.batch: unknown key; did you mean "diffusion.batch" or ',
         ),
         ("[settings]\ntrain.batch = 'big'", 'settings.train.batch: must be a whole number, not "big"'),
         ("[settings]\ntrain.batch = 32.5", "settings.train.batch: must be a whole number, not 32.5"),

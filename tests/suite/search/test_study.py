@@ -156,6 +156,26 @@ def test_a_living_searchers_trial_is_left_to_it(tmp_path: Path, monkeypatch: pyt
     assert made._running() == 0
 
 
+def test_a_trial_that_another_asked_for_meanwhile_is_given_back(tmp_path: Path) -> None:
+    """Both saw room for one; the later one tries nothing, and what was queued for it stays queued."""
+    first, second = study(tmp_path, (0,)), study(tmp_path, (0,))
+    look = second._running
+
+    def look_before_the_other_asks() -> int:
+        found = look()
+        second._running = look  # type: ignore[method-assign]
+        second.optuna.enqueue_trial({"x": 0.75})
+        second.optuna.enqueue_trial({"x": 0.25})
+        first.optuna.ask()
+        return found
+
+    second._running = look_before_the_other_asks  # type: ignore[method-assign]
+    assert next(second.requests(1, lambda trial: None)) is None, "it waits for the other's trial"
+    assert [one.state.name for one in second.optuna.get_trials()] == ["RUNNING", "FAIL", "WAITING"]
+    assert second.optuna.get_trials()[2].system_attrs["fixed_params"] == {"x": 0.25}
+    assert second.ended() == []
+
+
 TOGETHER = """
 import json, sys, time
 sys.path.insert(0, {checkout!r})
