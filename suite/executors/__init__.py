@@ -1,4 +1,5 @@
-"""Where runs happen: in worker processes of this machine (:mod:`suite.executors.local`).
+"""Where runs happen: in worker processes of this machine (:mod:`suite.executors.local`), by the one schedule of
+:mod:`suite.executors.schedule`.
 
 An executor takes tasks, carries each out once, and tells of each end. It never imports torch itself.
 """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from suite.executors.slots import Slot
+    from suite.executors.schedule import Slot
 
 GLANCE = 0.5
 """Seconds between two looks at the progress of the runs."""

@@ -1,4 +1,4 @@
-"""A slot: a place where one task runs at a time, on one device, by a worker process that serves many tasks in
+"""A slot of this machine: one task runs at a time, on one device, by a worker process that serves many tasks in
 turn.
 
 A worker costs seconds to start (it imports torch), so it is kept as long as it lives, and replaced when it
@@ -19,15 +19,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import IO, Any
 
 from suite import files, job
 from suite.executors import Ended, Options, Task
+from suite.executors.schedule import Answers
 from suite.job import Keep
-
-Answer = tuple["Slot", dict[str, Any] | None]
-"""What a worker answered; None when it is gone."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_TOP_PAD_": str(2**26)}
@@ -38,13 +35,13 @@ _FAREWELL = 5.0
 
 
 @dataclass
-class Slot:
-    """One place. ``task`` is what it does at the moment."""
+class WorkerSlot:
+    """A :class:`~suite.executors.schedule.Slot` with a worker process."""
 
     number: int
     device: str
     options: Options
-    answers: SimpleQueue[Answer]
+    answers: Answers
     task: Task | None = None
     began: float = 0.0
     _process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,339 @@
+"""The schedule that all executors share: tasks into slots, artefacts before the runs that want them, orderly ends.
+
+A slot is where one task is carried out at a time; what stands behind it (a process of this machine, a part of
+a cluster) is the executor's affair. Two executors on one store share the work: a run that another process has
+is left to it, and looked at again until it is done there or free. The first SIGINT or SIGTERM asks the slots
+to stop at a checkpoint, the second kills them.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from suite import claims
+from suite.executors import Ended, Finished, Options, Task
+from suite.executors.display import Display
+from suite.job import Keep, fit_serves
+from suite.registry import Need
+from suite.store import Store
+
+TICK = 0.2
+LOOK = 1.0
+"""Seconds between two looks at runs that other processes have."""
+LIVES = 3
+"""How often a task may lose its worker to a kill before it counts as failed (out of memory, most likely)."""
+
+
+class Slot(Protocol):
+    """A place where one task runs at a time; its answers come through a queue.
+
+    ``task`` is what it does at the moment, since ``began`` (monotonic seconds).
+    """
+
+    number: int
+    device: str
+    task: Task | None
+    began: float
+
+    def give(self, task: Task, keep: Keep) -> None:
+        """Start a task."""
+
+    def finish(self, answer: dict[str, Any] | None) -> Ended | None:
+        """What an answer says about the task at hand, which is over; None when there was none."""
+
+    def progress(self) -> dict[str, Any]:
+        """What the task at hand last told of itself."""
+
+    def ask_to_stop(self) -> None:
+        """Ask for a checkpoint and an end."""
+
+    def kill(self) -> None:
+        """End the task at once."""
+
+    def dismiss(self) -> None:
+        """Nothing more comes; does not wait."""
+
+    def close(self) -> None:
+        """Give back what the slot holds, after :meth:`dismiss`."""
+
+
+Answers = SimpleQueue[tuple[Slot, dict[str, Any] | None]]
+"""What slots were answered; None when what stands behind the slot is gone."""
+
+
+class Schedule:
+    """One invocation. All decisions are made in its one thread."""
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        options: Options,
+        display: Display,
+        slots: Sequence[Slot],
+        answers: Answers,
+    ) -> None:
+        self.options, self.display = options, display
+        self.slots, self.answers = slots, answers
+        self.store = Store(options.store)
+        tasks = list(tasks)
+        self.waiting: list[Task] = [*_artefacts(tasks, self.store), *tasks]
+        self.elsewhere: list[Task] = []
+        self.ended: list[Ended] = []
+        self.lives: dict[str, int] = {}
+        self.broken: dict[str, str] = {}
+        self.fitted: set[str] = set()
+        self.signals = self.heeded = 0
+        self.failed_fast = False
+        self.looked = 0.0
+
+    @property
+    def stopping(self) -> bool:
+        return self.signals > 0
+
+    @property
+    def busy(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.task is not None]
+
+    def work(self) -> Finished:
+        """Carry out the tasks, with the artefacts that they want before them. One Ended for each task given,
+        in the order of ending.
+        """
+        with _signals(self._on_signal), self.display.showing(self.slots):
+            try:
+                while self.busy or (not self.stopping and (self.waiting or self.elsewhere or self._fed())):
+                    self._heed_signals()
+                    self._deal()
+                    self._listen()
+                    self._look_elsewhere()
+                    self.display.tick()
+                for task in [*self.waiting, *self.elsewhere]:
+                    self._end(Ended(task, "skipped", "not begun: asked to stop"))
+            finally:
+                for slot in self.slots:
+                    slot.dismiss()
+                for slot in self.slots:
+                    slot.close()
+        return Finished(tuple(self.ended), self.stopping and not self.failed_fast)
+
+    def _fed(self) -> bool:
+        """Ask for more tasks; False when there will be none."""
+        tasks = self.options.more()
+        if tasks is None:
+            return False
+        self.waiting += [*_artefacts(list(tasks), self.store), *tasks]
+        return True
+
+    def _listen(self) -> None:
+        try:
+            slot, answer = self.answers.get(timeout=TICK)
+        except Empty:
+            return
+        if (ended := slot.finish(answer)) is not None:
+            self._take(ended)
+
+    # Dealing
+
+    def _deal(self) -> None:
+        for slot in self.slots:
+            while slot.task is None and not self.stopping and (task := self._next()) is not None:
+                self.waiting.remove(task)
+                if (found := self._found(task)) is not None and not task.force:
+                    self._end(found)
+                elif (owner := claims.owner(task.folder(self.store))) is not None and owner.alive:
+                    self.elsewhere.append(task)
+                    self.display.elsewhere(task, f"running on {owner}")
+                else:
+                    slot.give(self._forced(task), self._keep(task))
+                    self.display.began(slot)
+
+    def _next(self) -> Task | None:
+        """The first task that may start: its artefacts are made, and nobody works on the same fit."""
+        occupied = {slot.task.place for slot in self.busy if slot.task} | {t.place for t in self.elsewhere}
+        for task in list(self.waiting):
+            if reason := self._broken(task):
+                self.waiting.remove(task)
+                self._end(Ended(task, "failed", reason))
+            elif task.place not in occupied and not self._wants(task):
+                return task
+        return None
+
+    def _wants(self, task: Task) -> bool:
+        """Whether an artefact that it needs is still to be made by another task."""
+        others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
+        making = {(other.need.kind, other.need.key) for other in others if other.need is not None}
+        return any((need.kind, need.key) in making for need in task.needs)
+
+    def _broken(self, task: Task) -> str:
+        """Why a task cannot succeed: an artefact, or the fit that it shares, failed in this invocation."""
+        places = [f"{need.kind} {need.key}" for need in task.needs]
+        reason = next((self.broken[place] for place in places if place in self.broken), "")
+        if reason and task.run is not None:
+            self.store.fail(task.run, reason, stage="fit")
+        return reason or (self.broken.get(task.place, "") if task.run is not None else "")
+
+    def _forced(self, task: Task) -> Task:
+        """Several evaluations of a fit that is to be made again make it again once."""
+        if task.run is None:
+            return task
+        if task.force == "fit" and task.place in self.fitted:
+            return replace(task, force="score")
+        self.fitted.add(task.place)
+        return task
+
+    def _keep(self, task: Task) -> Keep:
+        """Nothing of a fit is removed while another run of this invocation wants it."""
+        wanted = any(other.run is not None and other.place == task.place for other in self.waiting)
+        return "all" if wanted else self.options.keep
+
+    # Ends
+
+    def _take(self, ended: Ended) -> None:
+        """A worker's answer."""
+        task = ended.task
+        if ended.end == "busy":
+            self.elsewhere.append(task)
+            self.display.elsewhere(task, ended.reason)
+        elif ended.end == "died" and not self.stopping and self._lives_on(ended):
+            self.waiting.insert(0, task)
+        elif ended.end == "died":
+            self._end(self._buried(ended))
+        else:
+            self._end(ended)
+
+    def _lives_on(self, ended: Ended) -> bool:
+        run = ended.task.run
+        place = f"{ended.task.place} {run.eval_key if run else ''}"
+        self.lives[place] = self.lives.get(place, LIVES) - 1
+        return self.lives[place] > 0 and ended.restart
+
+    def _buried(self, ended: Ended) -> Ended:
+        if self.stopping:
+            return replace(ended, end="interrupted", reason="stopped at once")
+        run, need = ended.task.run, ended.task.need
+        if need is not None:
+            self.store.fail_artefact(need, ended.reason)
+        if run is not None:
+            # The dead worker's claim is taken over and given back, or the run would count as interrupted.
+            with self.store.claim(self.store.run_folder(run.train_key)) or nullcontext():
+                self.store.fail(run, ended.reason, stage="fit")
+        return replace(ended, end="failed")
+
+    def _end(self, ended: Ended) -> None:
+        task = ended.task
+        if ended.end == "failed":
+            if task.need is not None:
+                self.broken[task.place] = f"{task.need.label or task.need.kind}: {ended.reason}"
+            elif (
+                task.run and (state := self.store.state(task.run)).name == "failed" and self._fit_failed(task)
+            ):
+                self.broken[task.place] = state.reason
+            if self.options.fail_fast and not self.stopping:
+                self._fail_fast()
+        if task.asked:
+            self.ended.append(ended)
+            self.options.on_end(ended)
+        self.display.ended(ended)
+
+    def _fit_failed(self, task: Task) -> bool:
+        return (task.folder(self.store) / "state.json").exists()
+
+    def _look_elsewhere(self) -> None:
+        """Runs that other processes have: done there, failed there, or free again."""
+        if self.stopping or time.monotonic() - self.looked < LOOK:
+            return
+        self.looked = time.monotonic()
+        for task in list(self.elsewhere):
+            if (ended := self._found(task)) is not None:
+                self.elsewhere.remove(task)
+                self._end(ended)
+            elif not _held(self.store, task):
+                self.elsewhere.remove(task)
+                state = self.store.state(task.run) if task.run else None
+                if state is not None and state.name == "failed":
+                    self._end(Ended(task, "failed", state.reason, elsewhere=True))
+                else:
+                    self.waiting.insert(0, task)
+
+    def _found(self, task: Task) -> Ended | None:
+        if task.need is not None:
+            return Ended(task, "done", elsewhere=True) if self.store.artefact(task.need) else None
+        assert task.run is not None
+        outcome = self.store.outcome(task.run.train_key, task.run.eval_key)
+        if outcome is not None and not (task.force and _held(self.store, task)):
+            return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
+        return None
+
+    # Signals
+
+    def _on_signal(self) -> None:
+        # Only counted here: a handler may come in the middle of anything.
+        self.signals += 1
+
+    def _heed_signals(self) -> None:
+        if self.heeded == 0 < self.signals:
+            self.heeded = 1
+            self.display.line("stopping at the next checkpoint; Ctrl-C once more stops at once")
+            for slot in self.busy:
+                slot.ask_to_stop()
+        if self.heeded == 1 < self.signals:
+            self.heeded = 2
+            for slot in self.slots:
+                slot.kill()
+
+    def _fail_fast(self) -> None:
+        self.display.line("stopping at the first failure (--fail-fast)")
+        self.signals = self.heeded = 1
+        self.failed_fast = True
+        for slot in self.busy:
+            slot.ask_to_stop()
+
+
+def _artefacts(tasks: list[Task], store: Store) -> Iterator[Task]:
+    """The artefacts that these tasks want and that are not there, each once and before those made from it.
+
+    A goal among them is left to its own task.
+    """
+    seen = {task.place for task in tasks}
+    for task in tasks:
+        if task.run and not task.force and fit_serves(task.run, task.folder(store)):
+            continue
+        for need in _absent(task.needs, store):
+            making = Task(need=need, profile=task.profile)
+            if making.place not in seen:
+                seen.add(making.place)
+                yield making
+
+
+def _absent(needs: Iterable[Need], store: Store) -> Iterator[Need]:
+    """Those of these artefacts that are not there, and what they need and is not there before them."""
+    for need in needs:
+        if store.artefact(need) is None:
+            yield from _absent(need.needs, store)
+            yield need
+
+
+def _held(store: Store, task: Task) -> bool:
+    owner = claims.owner(task.folder(store))
+    return owner is not None and owner.alive
+
+
+@contextmanager
+def _signals(handle: Any) -> Iterator[None]:
+    """Have ``handle`` called for SIGINT and SIGTERM (only possible in the main thread)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: handle()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
