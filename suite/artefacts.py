@@ -88,8 +88,8 @@ def _make(
 ) -> dict[str, Any]:
     import torch
 
-    from suite.cost import peak_memory_mb
-    from suite.provenance import environment
+    from suite import cost
+    from suite.provenance import environment, write_lock
     from suite.stages import seed_everything
 
     for stale in ("done.json", "state.json"):
@@ -97,6 +97,7 @@ def _make(
     _settle_data(folder, _digest(pack))
     recorder = Recorder(folder, conditions.progress)
     meter = recorder.begin(resuming=(folder / "resume.pt").exists())
+    cost.reset_peak_memory(conditions.device)
     seed_everything(
         derive_seed(int(need.identity.get("seed", 0)), "global"), conditions.device, conditions.threads
     )
@@ -111,6 +112,8 @@ def _make(
     )
     made = registry.load(need.make)(dict(need.identity), pack, context)
     recorder.flush()
+    made_in = {**environment(), "device": device_name(conditions.device), "threads": conditions.threads}
+    write_lock(folder, made_in)
     facts = {
         "format": 1,
         "kind": need.kind,
@@ -122,13 +125,9 @@ def _make(
         "cost": {
             "seconds": round(meter.seconds, 3),
             "cpu_seconds": round(meter.cpu_seconds, 3),
-            "peak_memory_mb": peak_memory_mb(),
+            **cost.peaks(conditions.device),
         },
-        "environment": {
-            **environment(),
-            "device": device_name(conditions.device),
-            "threads": conditions.threads,
-        },
+        "environment": made_in,
         "finished": now(),
     }
     files.write_json(folder / "done.json", facts)

@@ -88,8 +88,8 @@ class Attempt:
         resuming, notes = self._settle(bench, pack, source)
         meter = self.recorder.begin(resuming=resuming)
         environment = self._environment()
-        files.write_json(self.folder / "environment.json", environment, durable=False)
-        cost.reset_peak_memory()
+        provenance.write_lock(self.folder, environment)
+        cost.reset_peak_memory(self.conditions.device)
         parameters = stages.fit(bench)
         facts = {
             "format": 1,
@@ -99,7 +99,7 @@ class Attempt:
             "snapshots": bench.snapshots(),
             "fit_seconds": round(meter.seconds, 3),
             "cpu_seconds": round(meter.cpu_seconds, 3),
-            "peak_memory_mb": cost.peak_memory_mb(),
+            **cost.peaks(self.conditions.device),
             "parameters": parameters,
             "environment": environment,
             "artefact_info": made,
@@ -127,6 +127,7 @@ class Attempt:
 
     def _score(self, bench: Bench, pack: Pack, test: Selection) -> tuple[Any, Scored]:
 
+        cost.reset_peak_memory(self.conditions.device)
         meter = cost.Meter()
         val = None
         if self.run.evaluation["selection"] == "best_val":
@@ -147,6 +148,9 @@ class Attempt:
         notes += [f"computed by {name} {versions[name]}" for name in method.packages if name in versions]
         if differing := _differing(fit["environment"], environment):
             notes.append(f"scored on another {differing} than it was fitted on")
+        if fit["environment"].get("lock", environment["lock"]) != environment["lock"]:
+            notes.append("scored with other packages installed than it was fitted with")
+            provenance.write_lock(self.store.eval_folder(run.train_key, run.eval_key), environment)
         outcome = Outcome(
             method=run.method,
             version=int(run.train["version"]),
@@ -178,7 +182,10 @@ class Attempt:
                 "fit_seconds": fit["fit_seconds"],
                 "score_seconds": round(meter.seconds, 3),
                 "cpu_seconds": round(fit["cpu_seconds"] + meter.cpu_seconds, 3),
-                "peak_memory_mb": max(fit["peak_memory_mb"], cost.peak_memory_mb()),
+                **{
+                    name: max(fit.get(name, 0), one)
+                    for name, one in cost.peaks(self.conditions.device).items()
+                },
                 "parameters": fit["parameters"],
             },
             artefacts={need.kind: need.key for need in run.needs},

@@ -36,10 +36,28 @@ class Meter:
         return self.cpu + time.process_time() - self._cpu_start
 
 
-def reset_peak_memory() -> None:
-    """Start the measurement of this process's peak memory anew, where the system can (Linux)."""
+def reset_peak_memory(device: str = "cpu") -> None:
+    """Start the measurement of this process's peak memory anew, where the system can (Linux), and of a CUDA
+    device's.
+    """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peaks(device: str = "cpu") -> dict[str, float]:
+    """Peaks since the last reset in MiB: ``peak_memory_mb`` of the process and, on a CUDA device,
+    ``peak_device_memory_mb`` of its tensors.
+    """
+    found = {"peak_memory_mb": peak_memory_mb()}
+    if device.startswith("cuda"):
+        import torch
+
+        found["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return found
 
 
 def peak_memory_mb() -> float:

@@ -1,5 +1,5 @@
-"""What an outcome was made with: the method's source by its meaning, the revision, the versions. Never part
-of a key.
+"""What an outcome was made with: the method's source by its meaning, the revision, every installed package, the
+processor. Never part of a key.
 """
 
 from __future__ import annotations
@@ -8,12 +8,16 @@ import ast
 import hashlib
 import importlib.util
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
+from suite import files
 from suite.registry import MethodInfo
 
 PACKAGES = (
@@ -145,9 +149,38 @@ def package_version(name: str) -> str | None:
         return None
 
 
+@cache
+def installed() -> Mapping[str, str]:
+    """The lock: every installed distribution (its name in lower case with dashes) and its version, sorted."""
+    found: dict[str, str] = {}
+    for one in distributions():
+        # Only these two lines are wanted; parsing the whole of the metadata takes five times as long.
+        text = one.read_text("METADATA") or one.read_text("PKG-INFO") or ""
+        told = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text, re.MULTILINE))
+        if len(told) == 2:
+            found.setdefault(re.sub(r"[-_.]+", "-", told["Name"]).lower(), told["Version"])
+    return dict(sorted(found.items()))
+
+
+def lock_digest(packages: Mapping[str, str]) -> str:
+    """What an outcome tells of a lock: 16 hex digits that are equal where all packages and versions are."""
+    text = "\n".join(f"{name}=={packages[name]}" for name in sorted(packages))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def processor() -> str:
+    """The model of the processor, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def environment(further: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Revision, dirty, Python, torch and the versions of :data:`PACKAGES` and ``further`` ones, as plain JSON. Names
-    no host, path or user.
+    """Revision, dirty, Python, torch, the versions of :data:`PACKAGES` and ``further`` ones, the digest of all that
+    is installed, system and processor, as plain JSON. Names no host, path or user.
     """
     head, dirty = revision()
     return {
@@ -156,5 +189,30 @@ def environment(further: tuple[str, ...] = ()) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": package_version("torch"),
         "packages": {name: found for name in (*PACKAGES, *further) if (found := package_version(name))},
+        "lock": lock_digest(installed()),
         "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": processor(),
     }
+
+
+def write_lock(folder: Path, environment: Mapping[str, Any]) -> None:
+    """Write ``environment.json``: the environment with every installed package, whose digest is its ``lock``."""
+    files.write_json(
+        folder / "environment.json", {**environment, "installed": dict(installed())}, durable=False
+    )
+
+
+def lock_in(folder: Path) -> Mapping[str, str]:
+    """The packages that ``environment.json`` in a folder lists; none where it is absent or from before locks."""
+    packages = files.peek_json(folder / "environment.json").get("installed")
+    return packages if isinstance(packages, dict) else {}
+
+
+def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """How two locks differ: ``torch 2.14.1 (2.13.0)``, ``timm none (1.0.9)``; theirs in brackets."""
+    return [
+        f"{name} {ours.get(name, 'none')} ({theirs.get(name, 'none')})"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]

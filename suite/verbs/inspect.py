@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite import files
+from suite import files, provenance
 from suite.outcome import Outcome
 from suite.settings import KEY_LENGTH
 from suite.store import Store
@@ -76,7 +76,7 @@ def show(store: Store, prefix: str, *, worst: int | None = None, as_json: bool =
         say_json(described)
         return OK
     for title, values in described.items():
-        if isinstance(values, Mapping):
+        if isinstance(values, Mapping) and values:
             grid((title, ""), [(str(name), _text(value)) for name, value in values.items()])
         elif values:
             say(f"{title}: {_text(values)}")
@@ -97,6 +97,7 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         sections["state"] = f"{state.get('state', 'not done')} {state.get('reason', '')}".strip()
         sections["progress"] = files.peek_json(found.folder / "progress.json")
     else:
+        like = [other for other in store.outcomes() if _but_seed(other) == _but_seed(outcome)]
         sections |= {
             "metrics": outcome.metrics,
             "images": outcome.counts,
@@ -108,7 +109,8 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
             "data": outcome.data,
             "artefacts": outcome.artefacts,
             "environment": outcome.environment,
-            "cell": _cell(store, outcome),
+            "cell": _cell(outcome, like),
+            "packages": _packages(store, outcome, like),
             "finished": outcome.finished,
             "notes": list(outcome.notes),
         }
@@ -121,15 +123,27 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
     return sections
 
 
-def _cell(store: Store, outcome: Outcome) -> dict[str, Any]:
+def _cell(outcome: Outcome, like: Sequence[Outcome]) -> dict[str, Any]:
     """The run among its seeds."""
-    like = [other for other in store.outcomes() if _but_seed(other) == _but_seed(outcome)]
     values = {
         f"seed {other.seed}": other.metrics["auroc"] for other in sorted(like, key=lambda one: one.seed)
     }
     numbers = list(values.values())
     spread = {"std": statistics.stdev(numbers)} if len(numbers) > 1 else {}
     return {**values, "mean AUROC": statistics.mean(numbers), **spread, "n": len(numbers)}
+
+
+def _packages(store: Store, outcome: Outcome, like: Sequence[Outcome]) -> dict[str, str]:
+    """Where other seeds of the cell were fitted with other packages: this run's versions, theirs in brackets."""
+    found = {}
+    lock = outcome.environment.get("lock")
+    for other in sorted(like, key=lambda one: one.seed):
+        theirs = other.environment.get("lock")
+        if lock and theirs and theirs != lock:
+            folders = (store.run_folder(one.train_key) for one in (outcome, other))
+            told = provenance.differences(*map(provenance.lock_in, folders))
+            found[f"other than seed {other.seed}"] = ", ".join(told) or "not listed"
+    return found
 
 
 def _but_seed(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine import Bench
+from fabric import outcome_of
 from PIL import Image
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -95,10 +96,33 @@ def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
     shown = json.loads(bench.cli("show", key, "--json"))
     assert shown["keys"]["evaluation"] == planned[0]["eval_key"]
     assert shown["cell"]["n"] == 2
+    assert shown["packages"] == {}
     assert "weights.pt" in shown["files"]
     worst = json.loads(bench.cli("show", key, "--worst", "3", "--json"))
     assert len(worst) == 3
     assert worst[0]["wrong"] >= worst[2]["wrong"] > 0
+
+
+def test_seeds_fitted_with_other_packages_are_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import replace
+
+    from suite import files
+    from suite.verbs import inspect
+
+    first, second = (bench.run(seed) for seed in (0, 1))
+    store = Store(bench.store)
+    for run, numpy in ((first, "2.0"), (second, "1.26")):
+        environment = {"lock": numpy, "torch": "2"}
+        outcome = outcome_of(run, 0.8)
+        store.write_outcome(
+            replace(outcome, environment=environment),
+            *(np.array(["a", "b"]), np.array([0, 1], np.uint8), np.array([0.1, 0.9]), {}),
+        )
+        listed = {"installed": {"numpy": numpy, "torch": "2"}}
+        files.write_json(store.run_folder(run.train_key) / "environment.json", listed)
+    assert inspect.show(store, first.eval_key[:8]) == 0
+    assert "other than seed 1" in (told := capsys.readouterr().out)
+    assert "numpy 2.0 (1.26)" in told
 
 
 def test_scoring_a_folder_agrees_with_the_outcome(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from suite.cost import Meter, count, count_parameters, plain_environment
+from suite.cost import Meter, count, count_parameters, peaks, plain_environment, reset_peak_memory
 
 
 def test_a_sleep_takes_time_but_no_processor() -> None:
@@ -83,3 +83,13 @@ def test_a_measuring_process_has_a_plain_allocator(monkeypatch: pytest.MonkeyPat
     found = plain_environment()
     assert "MALLOC_MMAP_MAX_" not in found
     assert found["PATH"]
+
+
+def test_on_a_cuda_device_the_peak_of_its_tensors_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", asked.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
+    reset_peak_memory("cuda:1")
+    assert asked == ["cuda:1"]
+    assert peaks("cuda:1")["peak_device_memory_mb"] == 3.0
+    assert set(peaks("cpu")) == {"peak_memory_mb"}

@@ -92,9 +92,27 @@ def test_every_registered_method_has_a_source() -> None:
 
 def test_the_environment_is_plain_and_names_no_machine() -> None:
     found = provenance.environment()
-    assert {"revision", "dirty", "python", "torch"} <= set(found)
+    assert {"revision", "dirty", "python", "torch", "lock", "system", "machine", "processor"} <= set(found)
     assert str(Path.home()) not in str(found)
     assert provenance.package_version("no-such-distribution") is None
+
+
+def test_the_lock_lists_every_distribution_and_its_digest_moves_with_any(tmp_path: Path) -> None:
+    lock = dict(provenance.installed())
+    assert lock["numpy"] == provenance.package_version("numpy")
+    assert lock["denoising-diffusion-pytorch"] == provenance.package_version("denoising_diffusion_pytorch")
+    assert len(lock) > 30
+    digest = provenance.lock_digest(lock)
+    assert digest == provenance.environment()["lock"]
+    assert digest != provenance.lock_digest({**lock, "numpy": "0.1"})
+    assert provenance.lock_in(tmp_path) == {}
+    provenance.write_lock(tmp_path, {"device": "cpu"})
+    assert provenance.lock_digest(provenance.lock_in(tmp_path)) == digest
+    assert provenance.differences({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == [
+        "a 1 (none)",
+        "b 2 (3)",
+        "c none (4)",
+    ]
 
 
 def test_outside_a_checkout_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

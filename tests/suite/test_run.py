@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from engine import Bench
 
+from suite import provenance
 from suite.data.errors import DataMissing
 from suite.detector import Interrupted
 from suite.job import Busy, Conditions, run_from_json, run_to_json
@@ -72,6 +73,35 @@ def test_a_run_leaves_an_outcome_and_what_it_promises(bench: Bench, store: Store
     }
     points = [json.loads(line) for line in (_folder(store, run) / "metrics.jsonl").read_text().splitlines()]
     assert points[-1]["step"] == 8
+
+
+def test_an_outcome_tells_where_it_comes_from(bench: Bench, store: Store) -> None:
+    """Revision, dirtiness, lock, device, data digest, wall and processor time, memory (part 7 of the protocol)."""
+    outcome = execute(bench.run(), store)
+    environment, costs = outcome.environment, outcome.cost
+    assert isinstance(environment["dirty"], bool)
+    assert environment["revision"] is None or len(environment["revision"]) == 12
+    listed = provenance.lock_in(_folder(store, bench.run()))
+    assert provenance.lock_digest(listed) == environment["lock"]
+    assert listed["torch"] == environment["torch"]
+    assert (environment["device"], environment["threads"]) == ("cpu", 1)
+    assert all(environment[name] for name in ("system", "machine", "processor", "python"))
+    assert len(outcome.data["digest"]) == 64
+    assert all(costs[name] > 0 for name in ("fit_seconds", "score_seconds", "cpu_seconds", "peak_memory_mb"))
+
+
+def test_scoring_with_other_packages_is_noted(
+    bench: Bench, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = execute(bench.run(), store)
+    lock = {**provenance.installed(), "numpy": "0.1"}
+    monkeypatch.setattr(provenance, "installed", lambda: lock)
+    later = bench.run(score__gain=3.0)
+    second = execute(later, store)
+    assert first.environment["lock"] == second.environment["lock"]
+    assert "scored with other packages installed than it was fitted with" in second.notes
+    assert provenance.lock_in(store.eval_folder(later.train_key, later.eval_key))["numpy"] == "0.1"
+    assert not provenance.lock_in(store.eval_folder(first.train_key, first.eval_key))
 
 
 def test_a_done_run_is_not_repeated_and_needs_no_claim(bench: Bench, store: Store) -> None:
