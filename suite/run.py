@@ -77,9 +77,22 @@ def _passing(error: Exception) -> bool:
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if out_of_memory(error):
+        told = ". ".join(text.split(". ")[:2])  # the rest is about the allocator's settings
+        return f"out of memory (fewer at a time: -j or --per-device; a smaller batch): {told}"[:300]
     plain = isinstance(error, DataFault | DataMissing | FloatingPointError | Busy)
     line = text if plain or not str(error) else f"{type(error).__name__}: {text}"
     return line if len(line) <= 300 else f"{line[:297]}..."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that there was no memory left, of the device or of the machine."""
+    # torch's is known by its name, so that torch need not be imported; its CPU allocator has none of its own.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 class _Guarded:

@@ -25,7 +25,7 @@ TESTED_THROUGH = {
     # Parts of one job that mean nothing alone: a run in stages, with retries, making its artefacts.
     "tests/suite/test_run.py": "suite/{artefacts,attempt,stages}.py",
     # The parent's side and the child's side of one conversation.
-    "tests/suite/executors/test_local.py": "suite/executors/{display,schedule,slots,worker}.py",
+    "tests/suite/executors/test_local.py": "suite/executors/{display,in_process,schedule,slots,worker}.py",
     # Halves of a module that was cut in two for its length.
     "tests/suite/data/test_pack.py": "suite/data/build.py",
     "tests/suite/data/test_phantom.py": "suite/data/anatomy.py",

@@ -70,6 +70,13 @@ Jobs = Annotated[
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each run.")]
 Devices = Annotated[str, typer.Option(help="Devices, such as cpu or cuda:0,cuda:1.", show_default="found")]
+PerDevice = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time on each device; by default one, or one a core.")
+]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(metavar="3h", help="End in time, with runs at a checkpoint and exit code 3 (h, m, s)."),
+]
 Keep = Annotated[
     KeepChoice, typer.Option(help="What stays of a finished fit: snapshots and weights, or fewer.")
 ]
@@ -124,27 +131,33 @@ def how(
     jobs: Jobs = None,
     threads: Threads = 1,
     devices: Devices = "",
+    per_device: PerDevice = None,
     keep: Keep = KeepChoice.all,
     limit: Limit = None,
     fail_fast: FailFast = False,
     in_process: InProcess = False,
     checkpoint_every: CheckpointEvery = 60.0,
+    max_time: MaxTime = None,
     out: Out = REPORTS,
     no_mlflow: NoMlflow = False,
     tracking_uri: TrackingUri = None,
 ) -> "How":
     """A maker of ``how``."""
+    from suite import devices as places
+    from suite.deadline import Deadline, parse
     from suite.verbs.carry_out import How
 
+    deadline = Deadline(parse(max_time)) if max_time is not None else None
+    names = places.chosen(listed(devices))
     return How(
-        slots=jobs,
+        slots=places.slots(names, jobs, per_device, threads),
         threads=threads,
-        devices=listed(devices),
         keep=keep.value,
         limit=limit,
         fail_fast=fail_fast,
         in_process=in_process,
         checkpoint_every=checkpoint_every,
+        deadline=deadline,
         out=out,
         mirror=not no_mlflow,
         tracking_uri=tracking_uri,

@@ -55,12 +55,15 @@ def run(
     Finished work is never repeated; an interrupted command goes on when it is given again, and several may
     share a store.
 
+    Exit codes: 0 all done, 1 some runs failed, 2 a bad spec or usage, 3 unfinished (--max-time was up), 130
+    interrupted.
+
     Example: suite run quickstart -j 2
     """
     from suite.verbs import carry_out, look
 
     if dry_run:
-        end(look.plan(ask, force=force, slots=how.slots or 1))
+        end(look.plan(ask, force=force, slots=len(how.slots)))
     end(carry_out.run(ask, replace(how, force=force)))
 
 

@@ -15,6 +15,7 @@ from suite.job import Force, Keep
 from suite.registry import Need
 
 if TYPE_CHECKING:
+    from suite.deadline import Deadline
     from suite.plan import Run
     from suite.store import Store
 
@@ -89,16 +90,20 @@ class Ended:
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of the tasks. ``interrupted``: somebody asked to stop before all was done."""
+    """What became of the tasks. ``interrupted``: somebody asked to stop before all was done. ``late``: the time
+    was nearly up, so that some may have been left.
+    """
 
     ended: tuple[Ended, ...]
     interrupted: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True)
 class Options:
     """How an executor works. ``devices`` are dealt to the slots in turn. ``more`` is asked for further tasks
-    whenever none is left, until it returns None; no task yet is an empty list.
+    whenever none is left, until it returns None; no task yet is an empty list. Short of the ``deadline`` nothing
+    more is begun, and what runs is asked to stop.
     """
 
     store: Path
@@ -109,5 +114,6 @@ class Options:
     keep: Keep = "all"
     fail_fast: bool = False
     checkpoint_every: float = 60.0
+    deadline: Deadline | None = None
     on_end: Callable[[Ended], None] = field(default=lambda ended: None)
     more: Callable[[], Sequence[Task] | None] = field(default=lambda: None)

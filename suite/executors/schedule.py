@@ -2,8 +2,8 @@
 
 A slot is where one task is carried out at a time; what stands behind it (a process of this machine, a part of
 a cluster) is the executor's affair. Two executors on one store share the work: a run that another process has
-is left to it, and looked at again until it is done there or free. The first SIGINT or SIGTERM asks the slots
-to stop at a checkpoint, the second kills them.
+is left to it, and looked at again until it is done there or free. The first SIGINT or SIGTERM, or the nearness
+of a deadline, asks the slots to stop at a checkpoint; the second signal, or the deadline itself, kills them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display
 from suite.job import Keep, fit_serves
 from suite.registry import Need
-from suite.store import Store
+from suite.store import Store, now
 
 TICK = 0.2
 LOOK = 1.0
@@ -89,13 +89,13 @@ class Schedule:
         self.lives: dict[str, int] = {}
         self.broken: dict[str, str] = {}
         self.fitted: set[str] = set()
-        self.signals = self.heeded = 0
-        self.failed_fast = False
+        self.signals = 0
+        self.heeded = self.late = self.failed_fast = self.killed = False
         self.looked = 0.0
 
     @property
     def stopping(self) -> bool:
-        return self.signals > 0
+        return self.signals > 0 or self.late or self.failed_fast
 
     @property
     def busy(self) -> list[Slot]:
@@ -108,7 +108,7 @@ class Schedule:
         with _signals(self._on_signal), self.display.showing(self.slots):
             try:
                 while self.busy or (not self.stopping and (self.waiting or self.elsewhere or self._fed())):
-                    self._heed_signals()
+                    self._heed()
                     self._deal()
                     self._listen()
                     self._look_elsewhere()
@@ -120,7 +120,7 @@ class Schedule:
                     slot.dismiss()
                 for slot in self.slots:
                     slot.close()
-        return Finished(tuple(self.ended), self.stopping and not self.failed_fast)
+        return Finished(tuple(self.ended), self.signals > 0, self.late)
 
     def _fed(self) -> bool:
         """Ask for more tasks; False when there will be none."""
@@ -217,13 +217,18 @@ class Schedule:
         if self.stopping:
             return replace(ended, end="interrupted", reason="stopped at once")
         run, need = ended.task.run, ended.task.need
+        hint = f", {LIVES} times: out of memory, most likely (fewer at a time: -j or --per-device)"
+        reason = ended.reason + hint * ended.restart
+        # The dead worker could say nothing of it itself.
+        with suppress(OSError), (ended.task.folder(self.store) / "log.txt").open("a") as log:
+            log.write(f"{now()} failed: {reason}\n")
         if need is not None:
-            self.store.fail_artefact(need, ended.reason)
+            self.store.fail_artefact(need, reason)
         if run is not None:
             # The dead worker's claim is taken over and given back, or the run would count as interrupted.
             with self.store.claim(self.store.run_folder(run.train_key)) or nullcontext():
-                self.store.fail(run, ended.reason, stage="fit")
-        return replace(ended, end="failed")
+                self.store.fail(run, reason, stage="fit")
+        return replace(ended, end="failed", reason=reason)
 
     def _end(self, ended: Ended) -> None:
         task = ended.task
@@ -270,27 +275,33 @@ class Schedule:
             return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
         return None
 
-    # Signals
+    # Stopping
 
     def _on_signal(self) -> None:
         # Only counted here: a handler may come in the middle of anything.
         self.signals += 1
 
-    def _heed_signals(self) -> None:
-        if self.heeded == 0 < self.signals:
-            self.heeded = 1
-            self.display.line("stopping at the next checkpoint; Ctrl-C once more stops at once")
-            for slot in self.busy:
-                slot.ask_to_stop()
-        if self.heeded == 1 < self.signals:
-            self.heeded = 2
+    def _heed(self) -> None:
+        """Stop in good order, or at once, if there is reason to."""
+        deadline = self.options.deadline
+        if self.signals and not self.heeded:
+            self.heeded = True
+            self._stop("stopping at the next checkpoint; Ctrl-C once more stops at once")
+        if deadline is not None and deadline.near and not self.stopping:
+            self.late = True
+            self._stop("the time is nearly up (--max-time): stopping at the next checkpoint")
+        at_once = self.signals > 1 or (self.late and deadline is not None and deadline.here)
+        if at_once and not self.killed:
+            self.killed = True
             for slot in self.slots:
                 slot.kill()
 
     def _fail_fast(self) -> None:
-        self.display.line("stopping at the first failure (--fail-fast)")
-        self.signals = self.heeded = 1
         self.failed_fast = True
+        self._stop("stopping at the first failure (--fail-fast)")
+
+    def _stop(self, why: str) -> None:
+        self.display.line(why)
         for slot in self.busy:
             slot.ask_to_stop()
 

@@ -2,8 +2,8 @@
 turn.
 
 A worker costs seconds to start (it imports torch), so it is kept as long as it lives, and replaced when it
-dies. It leads a session of its own: Ctrl-C in a terminal reaches the parent alone, which then asks the
-workers to stop.
+dies or says that it is leaving. It sees its own CUDA device only, so that nothing gets onto another's. It leads
+a session of its own: Ctrl-C in a terminal reaches the parent alone, which then asks the workers to stop.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from suite import files, job
+from suite.devices import alone
 from suite.executors import Ended, Options, Task
 from suite.executors.schedule import Answers
 from suite.job import Keep
@@ -57,7 +58,7 @@ class WorkerSlot:
             "run": job.run_to_json(task.run) if task.run else None,
             "need": job.need_to_json(task.need) if task.need else None,
             "conditions": {
-                "device": self.device,
+                "device": "cuda:0" if alone(self.device) else self.device,
                 "threads": self.options.threads,
                 "data_root": str(self.options.data_root) if self.options.data_root else None,
                 "keep": keep,
@@ -73,7 +74,7 @@ class WorkerSlot:
             self._process.stdin.flush()
 
     def _start(self) -> None:
-        environment = {**_ALLOCATOR, **os.environ}
+        environment = {**_ALLOCATOR, **os.environ, **alone(self.device)}
         environment.update({name: str(self.options.threads) for name in _THREADS})
         # The worker finds exactly what this process finds, and nothing more (such as the current folder).
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -90,11 +91,17 @@ class WorkerSlot:
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
+        leaving = False
         for line in process.stdout:
             with suppress(ValueError):
-                self.answers.put((self, json.loads(line)))
+                answer = json.loads(line)
+                leaving = bool(answer.get("leaving"))
+                self.answers.put((self, answer))
+        process.stdout.close()
         process.wait()
-        self.answers.put((self, None))
+        _end_group(process)
+        if not leaving:
+            self.answers.put((self, None))
 
     def finish(self, answer: dict[str, Any] | None) -> Ended | None:
         """What a worker's answer says about the task at hand, which is over; None when there was none."""
@@ -102,6 +109,8 @@ class WorkerSlot:
         self.task = None
         if answer is not None:
             assert task is not None
+            if answer.get("leaving"):
+                self._part()
             reason, auroc = str(answer.get("reason", "")), answer.get("auroc")
             return Ended(task, answer["end"], reason, float(answer.get("seconds", seconds)), auroc)
         # Killed from outside, it deserves another try; a crash of its own would come again.
@@ -121,13 +130,18 @@ class WorkerSlot:
                 self._errors.seek(0)
                 lines = self._errors.read().decode(errors="replace").strip().splitlines()
                 last = f": {lines[-1]}" if lines else ""
-            self._errors.close()
-        for pipe in (self._process.stdin, self._process.stdout):
+        self._part()
+        return f"its worker {how}{last}"
+
+    def _part(self) -> None:
+        """Let go of a worker that is gone or leaving."""
+        process, self._process = self._process, None
+        assert process is not None
+        _wait(process)
+        for pipe in (process.stdin, self._errors):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
-        self._process = None
-        return f"its worker {how}{last}"
 
     def folder(self) -> Path | None:
         """The folder of the task at hand."""
@@ -161,11 +175,20 @@ class WorkerSlot:
 
     def close(self) -> None:
         """Wait for the dismissed worker to end."""
-        process = self._process
-        if process is None:
-            return
-        try:
-            process.wait(_FAREWELL)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if self._process is not None:
+            _wait(self._process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Until a worker that was told to go is gone; it is made to if it takes too long."""
+    try:
+        process.wait(_FAREWELL)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what a worker that is gone has left running: it led a group of its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,14 +1,16 @@
 """A worker process: ``python -m suite.executors.worker``. Reads tasks as lines of JSON, answers each with
 one.
 
-Whatever a task prints, by Python or by C, goes to the ``log.txt`` of its folder. SIGTERM, or the end of the
-input (the parent is gone), asks the task at hand to stop at its next pulse with a checkpoint; then the worker
-ends.
+Whatever a task prints, by Python or by C, goes to the ``log.txt`` of its folder. A failure may leave memory
+behind, or a device in disorder, so that a worker on a CUDA device, or out of memory, leaves after it. SIGTERM,
+or the end of the input (the parent is gone), asks the task at hand to stop at its next pulse with a checkpoint;
+then the worker ends.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -25,9 +27,10 @@ from typing import Any
 from suite import job
 from suite.data.errors import DataMissing
 from suite.detector import Interrupted
+from suite.devices import CPU
 from suite.executors import Task
 from suite.job import Busy, Conditions
-from suite.run import execute, make_artefact, reason_of
+from suite.run import execute, make_artefact, out_of_memory, reason_of
 from suite.store import Store
 
 
@@ -49,8 +52,11 @@ class Worker:
             threading.Thread(target=self._read, daemon=True).start()
             while (line := self.lines.get()) is not None and not self.stopping.is_set():
                 answer = self.carry_out(json.loads(line))
+                _free()
                 with suppress(BrokenPipeError):
                     print(json.dumps(answer), file=answers, flush=True)
+                if answer.get("leaving"):
+                    break
         return 0
 
     def stop(self) -> None:
@@ -90,7 +96,17 @@ class Worker:
             return {"end": "blocked", "reason": reason_of(error)}
         except BaseException as error:
             traceback.print_exc()
-            return {"end": "failed", "reason": reason_of(error), "seconds": time.monotonic() - start}
+            failed = {"end": "failed", "reason": reason_of(error), "seconds": time.monotonic() - start}
+            spoilt = message["conditions"]["device"] != CPU or out_of_memory(error)
+            return {**failed, "leaving": True} if spoilt else failed
+
+
+def _free() -> None:
+    """Give back the device memory that torch keeps for later: another worker's run may need it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 @contextmanager

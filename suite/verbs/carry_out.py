@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from suite.devices import devices as visible_devices
+from suite.deadline import Deadline
 from suite.executors import Ended, Finished, Options, Task
 from suite.goals import Goal, assess_goals
-from suite.job import Conditions, Force, Keep
+from suite.job import Force, Keep
 from suite.plan import Assessment, Plan, assess
 from suite.store import Store
 from suite.verbs import common, look
-from suite.verbs.common import FAILED, INTERRUPTED, OK, Ask, say
+from suite.verbs.common import FAILED, INTERRUPTED, OK, UNFINISHED, Ask, say
 from suite.vocabulary import SpecErrors
 
 if TYPE_CHECKING:
     from suite.tracking import Mirror
 
 MAY_RUN = ("to run", "interrupted", "running")
+OVER = ("done", "failed", "blocked")
+"""Ends of tasks that the same command would not come back to."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How runs are carried out, as the options say."""
+    """How runs are carried out, as the options say. ``slots``: the device of each place for a run."""
 
-    slots: int | None = None
+    slots: tuple[str, ...] = ("cpu",)
     threads: int = 1
-    devices: tuple[str, ...] = ()
     keep: Keep = "all"
     limit: int | None = None
     force: bool = False
@@ -41,6 +39,7 @@ class How:
     in_process: bool = False
     retry: bool = False
     checkpoint_every: float = 60.0
+    deadline: Deadline | None = None
     out: Path = Path("reports/out")
     mirror: bool = True
     tracking_uri: str | None = None
@@ -87,9 +86,7 @@ def run(ask: Ask, how: How) -> int:
     if searches := [plan.spec.name for plan in plans if plan.spec.search is not None]:
         raise SpecErrors(f"{name} is a search, not a table: suite search {name}" for name in searches)
     work = _judge(plans, store, ask, how)
-    devices = how.devices or visible_devices()
-    slots = how.slots or _slots(devices, how.threads)
-    _announce(plans, work, ask, devices, slots, how)
+    _announce(plans, work, ask, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     tasks = work.tasks(states, how.force)[: how.limit]
     blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
@@ -104,10 +101,16 @@ def run(ask: Ask, how: How) -> int:
     if tasks:
         for plan in plans:
             common.remember(plan, ask, store)
-        finished = _carry_out(tasks, store, ask, how, devices, slots, mirrors)
+        finished = _carry_out(tasks, store, ask, how, mirrors)
     if finished.interrupted:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED
+    left = len(tasks) - sum(one.end in OVER for one in finished.ended)
+    if finished.late and left:
+        say(
+            f"unfinished: the time is up, {left} of {len(tasks)} are left; the same command goes on from here"
+        )
+        return UNFINISHED
     look.show_tables(plans, store, ask.data_root, how.out, ("md", "tex", "png", "pdf"))
     for mirror in mirrors:
         mirror.close()
@@ -133,114 +136,48 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return groups
 
 
-def _announce(
-    plans: Sequence[Plan], work: Work, ask: Ask, devices: Sequence[str], slots: int, how: How
-) -> None:
+def _announce(plans: Sequence[Plan], work: Work, ask: Ask, how: How) -> None:
     lines = dict.fromkeys(common.profile_line(plan, ask.profile) for plan in plans)
-    where = f"on {', '.join(dict.fromkeys(devices))}, {slots} at a time, {how.threads} thread(s) each"
+    devices = ", ".join(dict.fromkeys(how.slots))
+    where = f"on {devices}, {len(how.slots)} at a time, {how.threads} thread(s) each"
     say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
     for line in common.stand_in_lines(plans):
         say(line)
-    say(look.totals(list(work.verdicts.values()), list(work.goals.values()), slots))
+    say(look.totals(list(work.verdicts.values()), list(work.goals.values()), len(how.slots)))
 
 
 def _carry_out(
-    tasks: Sequence[Task],
-    store: Store,
-    ask: Ask,
-    how: How,
-    devices: tuple[str, ...],
-    slots: int,
-    mirrors: Sequence[Mirror],
+    tasks: Sequence[Task], store: Store, ask: Ask, how: How, mirrors: Sequence[Mirror]
 ) -> Finished:
     if how.retry:
         for task in tasks:
             if task.run is not None:
                 store.clear(task.run)
-    if how.in_process:
-        return _in_process(tasks, store, ask, how, devices[0])
 
     def on_end(ended: Ended) -> None:
         for mirror in mirrors:
             mirror.update()
 
-    from suite.executors.display import display
-    from suite.executors.local import carry_out
-
     options = Options(
         store=store.root.absolute(),
         data_root=ask.data_root.absolute() if ask.data_root else None,
-        slots=min(slots, len(tasks)),
+        slots=min(len(how.slots), len(tasks)),
         threads=how.threads,
-        devices=devices,
+        devices=how.slots,
         keep=how.keep,
         fail_fast=how.fail_fast,
         checkpoint_every=how.checkpoint_every,
+        deadline=how.deadline,
         on_end=on_end,
     )
+    if how.in_process:
+        from suite.executors import in_process
+
+        return in_process.carry_out(tasks, options)
+    from suite.executors.display import display
+    from suite.executors.local import carry_out
+
     return carry_out(tasks, options, display(len(tasks), common.console()))
-
-
-def _in_process(tasks: Sequence[Task], store: Store, ask: Ask, how: How, device: str) -> Finished:
-    """One after another in this process: prints, breakpoints and tracebacks come through; the first error
-    ends it.
-    """
-    from dataclasses import replace
-
-    from suite.detector import Interrupted
-    from suite.job import Busy
-    from suite.run import execute, make_artefact
-
-    ended: list[Ended] = []
-    forced: set[str] = set()
-    with _asked_to_stop() as stopping:
-        conditions = Conditions(
-            device=device,
-            threads=how.threads,
-            data_root=ask.data_root,
-            keep=how.keep,
-            checkpoint_every=how.checkpoint_every,
-            stop=lambda: bool(stopping),
-        )
-        for number, task in enumerate(tasks):
-            force: Force = "score" if task.run and task.force and task.place in forced else task.force
-            forced.add(task.place)
-            keep: Keep = "all" if task.place in {other.place for other in tasks[number + 1 :]} else how.keep
-            say(f"[{number + 1}/{len(tasks)}] {task.label}")
-            mine = replace(conditions, profile=task.profile, force=force, keep=keep)
-            try:
-                outcome = execute(task.run, store, mine) if task.run else None
-                if task.need is not None:
-                    make_artefact(task.need, store, mine)
-            except (Interrupted, KeyboardInterrupt):
-                return Finished(tuple(ended), interrupted=True)
-            except Busy as error:
-                say(f"left out: {error}")
-                ended.append(Ended(task, "busy", str(error)))
-                continue
-            auroc = outcome.metrics["auroc"] if outcome else None
-            say("done" if auroc is None else f"AUROC {auroc:.3f}")
-            ended.append(Ended(task, "done", auroc=auroc))
-    return Finished(tuple(ended))
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """The signals that came: the first asks for a checkpoint, the second ends at once."""
-    came: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        came.append(number)
-        if len(came) > 1:
-            raise KeyboardInterrupt
-        say("stopping at the next checkpoint; Ctrl-C once more stops at once")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _exit_code(finished: Finished, after: Work) -> int:
@@ -249,13 +186,6 @@ def _exit_code(finished: Finished, after: Work) -> int:
         return FAILED
     states = {one.state for one in after.verdicts.values()} | {one.state for one in after.goals.values()}
     return FAILED if states == {"blocked"} else OK
-
-
-def _slots(devices: Sequence[str], threads: int) -> int:
-    if devices[0] != "cpu":
-        return len(devices)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
 
 
 def _mirrors(plans: Sequence[Plan], store: Store, how: How) -> list[Mirror]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-"""All fine; some runs failed; a bad spec or usage; interrupted."""
+OK, FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
+"""All fine; some runs failed; a bad spec or usage; the time was up before all was done; interrupted."""
 
 
 @dataclass(frozen=True)

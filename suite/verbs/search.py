@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import files
-from suite.devices import devices as visible_devices
 from suite.executors import Ended, Finished, Options, Task
 from suite.plan import Plan, expand
 from suite.search import specs
@@ -18,7 +17,7 @@ from suite.spec import Spec, load_spec
 from suite.store import Store
 from suite.verbs import carry_out, common, look
 from suite.verbs.carry_out import How
-from suite.verbs.common import FAILED, INTERRUPTED, OK, Ask, say
+from suite.verbs.common import FAILED, INTERRUPTED, OK, UNFINISHED, Ask, say
 from suite.vocabulary import SpecErrors
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ class _Searcher:
         self.name = _name(reference, self.seeds)
         self.folder = self.store.root / "search" / self.name
         self.study: Study = Study(self.folder, self.name, spec.search, self.seeds)
-        self.devices = how.devices or visible_devices()
         self.mirror: Mirror | None = None
 
     def search(self, wanted: int, final: bool) -> int:
@@ -60,9 +58,13 @@ class _Searcher:
         say(
             f"{profile}; search {self.name}: {len(self.study.ended())} of {wanted} trials; results in {self.ask.store}"
         )
-        if self._carry_out(wanted).interrupted:
+        finished = self._carry_out(wanted)
+        if finished.interrupted:
             say("interrupted; the same command goes on from here")
             return INTERRUPTED
+        if finished.late:
+            say("unfinished: the time is up; the same command goes on from here")
+            return UNFINISHED
         return self._close(final)
 
     def _carry_out(self, wanted: int) -> Finished:
@@ -75,9 +77,10 @@ class _Searcher:
             store=self.store.root.absolute(),
             data_root=self.ask.data_root.absolute() if self.ask.data_root else None,
             threads=self.how.threads,
-            devices=self.devices,
+            devices=self.how.slots,
             keep=self.how.keep,
             checkpoint_every=self.how.checkpoint_every,
+            deadline=self.how.deadline,
             on_end=feed.take,
             more=feed.more,
         )

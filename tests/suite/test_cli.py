@@ -331,6 +331,43 @@ def test_two_commands_at_once_do_each_run_once(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_a_batch_system_s_jobs_share_a_store_and_end_in_their_time(bench: Bench) -> None:
+    """Three jobs at once, each shorter than the work; then as many again."""
+    bench.spec.write_text(bench.spec.read_text().replace("[8, 16]", "[150]"))
+    arguments = ("run", "toy.toml", "--set", "train.pause=0.1", "--no-mlflow", "-j", "1", "--seeds", "0-3")
+    start = time.monotonic()
+    jobs = [bench.start(*arguments, "--max-time", "18s") for _ in range(3)]
+    outputs = [job.communicate(timeout=120)[0] for job in jobs]
+    assert time.monotonic() - start < 50, "the work would take longer; starting Python is not counted"
+    assert [job.returncode for job in jobs] == [3, 3, 3], outputs
+    assert all("unfinished: the time is up, 4 of 4 are left" in output for output in outputs), outputs
+    assert not bench.workers()
+    before = bench.told("fit")
+    jobs = [bench.start(*arguments, "--max-time", "10m") for _ in range(3)]
+    outputs = [job.communicate(timeout=240)[0] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0, 0], outputs
+    assert len(list(Store(bench.store).outcomes())) == bench.told("score") == 4, "each done once"
+    assert bench.told("fit") - before == 4
+    assert bench.told("resume") == before, "what was begun, if the machine was quick enough, went on"
+    assert not bench.workers()
+
+
+@pytest.mark.slow
+def test_in_process_stops_in_time_too(bench: Bench) -> None:
+    arguments = ("run", "toy.toml", "--set", "train.pause=1", "--no-mlflow", "--in-process", "--seeds", "0")
+    assert "unfinished: the time is up, 2 of 2 are left" in bench.cli(*arguments, "--max-time", "12", code=3)
+
+
+def test_where_and_how_long_is_told_wrongly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = bench.cli("run", "toy.toml", "--devices", "cpu,cuda:0", code=2)
+    assert told == "--devices: cuda:0: no such device; there is cpu\n"
+    told = bench.cli("run", "toy.toml", "--max-time", "soon", code=2)
+    assert told == "--max-time: soon: write a time such as 3h, 90m, 1h30m, or seconds\n"
+    assert not bench.store.exists()
+
+
+@pytest.mark.slow
 def test_mlflow_mirrors_once_and_is_then_left_alone(bench: Bench) -> None:
     bench.cli("run", "toy.toml", "--seeds", "0", "-j", "1")
     database = bench.store / "mlflow.db"

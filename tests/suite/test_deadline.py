@@ -14,13 +14,23 @@ from suite.vocabulary import SpecErrors
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("3h", 10800), ("90m", 5400), ("45s", 45), ("5400", 5400), ("1h30m", 5400), ("0.5h", 1800), (" 2H ", 7200)],
+    [
+        ("3h", 10800),
+        ("90m", 5400),
+        ("45s", 45),
+        ("5400", 5400),
+        ("1h30m", 5400),
+        ("0.5h", 1800),
+        (" 2H ", 7200),
+    ],
 )
 def test_times_as_people_write_them(text: str, seconds: float) -> None:
     assert parse(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "3d", "soon", "-3h", "0", "0h", "30m1h", "3 hours", "1e9", "nan", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "h", "3d", "soon", "-3h", "0", "0h", "30m1h", "3 hours", "1e9", "nan", "9" * 400]
+)
 def test_anything_else_is_refused_with_the_way_to_write_it(text: str) -> None:
     with pytest.raises(SpecErrors, match=r"--max-time.*such as 3h"):
         parse(text)

@@ -8,6 +8,7 @@ processes.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +28,9 @@ class Train(Settings):
 
 class Training(Settings):
     train: Train = setting(Train())
-    trouble: Literal["none", "fit", "loss", "scores", "artefact", "segfault"] = setting("none")
+    trouble: Literal["none", "fit", "loss", "scores", "artefact", "segfault", "memory", "killed"] = setting(
+        "none"
+    )
     uses: Literal["nothing", "artefact"] = setting("nothing")
 
 
@@ -127,6 +130,12 @@ class Fake:
                 raise RuntimeError("broke in the middle")
             if self.training.trouble == "segfault":
                 os.abort()
+            if self.training.trouble == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.training.trouble == "memory":
+                raise torch.OutOfMemoryError(
+                    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has. And so on."
+                )
             context.progress(
                 step + 1, steps, {"loss": float("nan") if self.training.trouble == "loss" else loss}
             )

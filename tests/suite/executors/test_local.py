@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from engine import Bench
 from rich.console import Console
 
+from suite.deadline import Deadline
 from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display, LiveDisplay, duration
 from suite.executors.local import carry_out
+from suite.executors.slots import WorkerSlot
 from suite.plan import Run
 from suite.store import Store
 
@@ -85,6 +91,106 @@ def test_a_crashing_method_is_failed_and_the_worker_replaced(bench: Bench) -> No
     state = Store(bench.store).state(finished.ended[0].task.run)
     assert state.name == "failed", "its dead claim must not make it look interrupted, and be tried for ever"
     assert bench.told("fit") == 2
+
+
+def test_out_of_memory_is_failed_and_the_next_run_has_a_worker_of_its_own(bench: Bench) -> None:
+    """What a failed run has left in memory must not take the next one's place."""
+    finished, _ = _do(bench, [bench.run(trouble="memory"), bench.run()])
+    assert _ends(finished) == ["failed", "done"]
+    assert finished.ended[0].reason == (
+        "out of memory (fewer at a time: -j or --per-device; a smaller batch): "
+        "CUDA out of memory. Tried to allocate 2.00 GiB"
+    )
+    assert len({line.split()[1] for line in bench.log.read_text().splitlines()}) == 2
+    assert not bench.workers()
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_is_killed_thrice_is_failed(bench: Bench) -> None:
+    """As the system does it when memory runs out; its next command must not try it for ever."""
+    run = bench.run(trouble="killed")
+    finished, _ = _do(bench, [run, bench.run()])
+    assert _ends(finished) == ["failed", "done"]
+    assert bench.told("fit") == 4
+    reason = "its worker was killed by SIGKILL, 3 times: out of memory, most likely"
+    assert finished.ended[0].reason.startswith(reason)
+    store = Store(bench.store)
+    assert store.state(run).name == "failed"
+    assert store.state(run).reason.startswith(reason)
+    assert reason in (store.run_folder(run.train_key) / "log.txt").read_text().splitlines()[-1]
+
+
+class At(Deadline):
+    """A time that comes when something has happened."""
+
+    def __init__(self, near: Callable[[], bool], here: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(60.0)
+        object.__setattr__(self, "told", (near, here))
+
+    @property
+    def near(self) -> bool:
+        return bool(self.told[0]())  # type: ignore[attr-defined]
+
+    @property
+    def here(self) -> bool:
+        return bool(self.told[1]())  # type: ignore[attr-defined]
+
+
+def test_when_the_time_is_nearly_up_runs_are_left_at_a_checkpoint(bench: Bench) -> None:
+    runs = [bench.run(train__steps=400, train__pause=0.05), bench.run()]
+    finished, shown = _do(bench, runs, deadline=At(lambda: bench.told("fit") == 1))
+    assert _ends(finished) == ["interrupted", "skipped"]
+    assert (finished.late, finished.interrupted) == (True, False)
+    assert shown.lines[0].startswith("the time is nearly up (--max-time)")
+    assert _checkpoint(bench, runs[0]).exists()
+    assert Store(bench.store).state(runs[0]).name == "interrupted"
+    assert not bench.workers()
+
+
+def test_what_does_not_stop_is_ended_when_the_time_is_up(bench: Bench) -> None:
+    begun: list[float] = []
+
+    def fitting() -> bool:
+        begun.extend([time.monotonic()] * bench.told("fit"))
+        return bool(begun)
+
+    run = bench.run(train__pause=120)  # no checkpoint before two minutes have passed
+    finished, _ = _do(bench, [run], deadline=At(fitting, fitting))
+    assert _ends(finished) == ["interrupted"]
+    assert time.monotonic() - begun[0] < 60
+    assert finished.late
+    assert not bench.workers()
+    assert Store(bench.store).state(run).name == "interrupted"
+
+
+def test_nothing_is_begun_when_there_is_no_time(bench: Bench) -> None:
+    finished, _ = _do(bench, [bench.run()], deadline=At(lambda: True, lambda: True))
+    assert _ends(finished) == ["skipped"]
+    assert finished.late
+    assert bench.told("fit") == 0
+
+
+def test_a_worker_sees_its_own_device_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    started: list[tuple[str, str]] = []
+
+    class Process:
+        def __init__(self, arguments: list[str], env: dict[str, str], **others: Any) -> None:
+            self.stdin, self.stdout, self.env = self, io.BytesIO(), env
+            self.pid, self.returncode = 2**30, 0
+
+        def write(self, line: bytes) -> None:
+            started.append((self.env["CUDA_VISIBLE_DEVICES"], json.loads(line)["conditions"]["device"]))
+
+        def flush(self) -> None: ...
+        def wait(self, limit: float = 0) -> int:
+            return 0
+
+    monkeypatch.setattr("suite.executors.slots.subprocess.Popen", Process)
+    options = Options(store=bench.store)
+    for number, device in enumerate(("cuda:0", "cuda:1")):
+        WorkerSlot(number, device, options, SimpleQueue()).give(Task(bench.run()), "all")
+    assert started == [("GPU-a", "cuda:0"), ("GPU-b", "cuda:0")]
 
 
 def test_fail_fast(bench: Bench) -> None:
