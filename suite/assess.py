@@ -6,10 +6,11 @@ Nothing is written and neither torch nor a data set is loaded, so a plan can be 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from suite import registry
 from suite.data.identity import DataSettings, data_settings, known_to_be_too_contaminated
@@ -21,39 +22,47 @@ if TYPE_CHECKING:
     from suite.plan import Plan, Run
     from suite.store import Outcome, Store
 
+T = TypeVar("T")
 RunState = Literal["done", "to run", "running", "failed", "interrupted", "blocked", "stale"]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """A run, its state, the reason in a few words, and the seconds it may take (median of its like; None: not
-    known).
+    """A run, its state, the reason in a few words, the seconds it may take (median of its like; None: not
+    known), and its outcome if it is done or stale.
     """
 
     run: Run
     state: RunState
     reason: str
     seconds: float | None = None
+    outcome: Outcome | None = None
 
 
 def assess(
-    plan: Plan, store: Store, *, data_root: Path | None = None, force: bool = False
+    plan: Plan,
+    store: Store,
+    *,
+    data_root: Path | None = None,
+    force: bool = False,
+    history: History | None = None,
 ) -> list[Assessment]:
     """The state of each run of a plan, in the plan's order.
 
     Done runs are ``stale`` when the method's source or the data at hand are not those they were computed
-    with; that is only said, never acted upon, unless ``force`` asks for everything anew.
+    with; that is only said, never acted upon, unless ``force`` asks for everything anew. ``history``: what was
+    read of the store's outcomes already, for other plans.
     """
-    history = _History(store)
+    history = history or History(store)
     data = DataAtHand(store.root, data_root)
     return [_assess(run, plan.profile, history, data, force) for run in plan.runs]
 
 
-def _assess(run: Run, profile: str, history: _History, data: DataAtHand, force: bool) -> Assessment:
+def _assess(run: Run, profile: str, history: History, data: DataAtHand, force: bool) -> Assessment:
     outcome = history.outcome(run)
     if outcome is not None and not force:
         changed = _changed(run, outcome, data)
-        return Assessment(run, "stale" if changed else "done", changed or "done")
+        return Assessment(run, "stale" if changed else "done", changed or "done", outcome=outcome)
     seconds = history.seconds(run, profile)
     state = history.store.state(run)
     if state.name == "running":
@@ -86,42 +95,65 @@ def _changed(run: Run, outcome: Outcome, data: DataAtHand) -> str:
     return "source changed" if source and outcome.source and outcome.source != source else ""
 
 
-class _History:
-    """What the store's outcomes tell about runs like the ones asked for; read once."""
+class _OfCell(Generic[T]):
+    """What the seeds of a cell share, found out once for all of them: their ``settings`` are one object."""
+
+    def __init__(self, find: Callable[[Run], T]) -> None:
+        self._find = find
+        # The settings are kept too, so that no other object can take their identity.
+        self._found: dict[int, tuple[Mapping[str, Any], T]] = {}
+
+    def __call__(self, run: Run) -> T:
+        known = self._found.get(id(run.settings))
+        if known is None:
+            known = self._found[id(run.settings)] = (run.settings, self._find(run))
+        return known[1]
+
+
+class History:
+    """What the store's outcomes tell about runs like the ones asked for; read once, when it is first asked."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._by_key: dict[str, Outcome] = {}
-        self._cells: set[str] = set()
-        self._fits: set[str] = set()
-        self._like: set[tuple[str, str, int]] = set()
-        self._fit_costs: dict[tuple[str, str, str], dict[str, float]] = {}
-        self._score_costs: dict[tuple[str, str, str], list[float]] = {}
-        self._absent: dict[str, str] = {}
-        for outcome in store.outcomes():
-            self._by_key[outcome.eval_key] = outcome
-            self._fits.add(outcome.train_key)
-            self._cells.add(_cell_key(outcome.train, outcome.evaluation))
-            dataset = _data_name(outcome.train)
-            self._like.add((outcome.method, dataset, outcome.seed))
-            place = (outcome.method, dataset, outcome.profile)
-            self._fit_costs.setdefault(place, {})[outcome.train_key] = _number(
-                outcome.cost.get("fit_seconds")
-            )
-            self._score_costs.setdefault(place, []).append(_number(outcome.cost.get("score_seconds")))
+        self.absent = _OfCell(_absent)
+        """What the method has to be given before it can run here (weights, an extra); empty when nothing."""
+        self._cell = _OfCell(lambda run: _cell_key(run.train, run.evaluation))
+
+    @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Every outcome of the store by its key."""
+        return {outcome.eval_key: outcome for outcome in self.store.outcomes()}
+
+    @cached_property
+    def _fits(self) -> set[str]:
+        return {outcome.train_key for outcome in self.outcomes.values()}
+
+    @cached_property
+    def _cells(self) -> set[str]:
+        return {_cell_key(outcome.train, outcome.evaluation) for outcome in self.outcomes.values()}
+
+    @cached_property
+    def _like(self) -> set[tuple[str, str, int]]:
+        return {(one.method, _data_name(one.train), one.seed) for one in self.outcomes.values()}
+
+    @cached_property
+    def _medians(self) -> Mapping[tuple[str, str, str], tuple[float, float]]:
+        """Seconds of fitting and of scoring, of each method on each data set under each profile."""
+        fits: dict[tuple[str, str, str], dict[str, float]] = {}
+        scorings: dict[tuple[str, str, str], list[float]] = {}
+        for one in self.outcomes.values():
+            place = (one.method, _data_name(one.train), one.profile)
+            fits.setdefault(place, {})[one.train_key] = _number(one.cost.get("fit_seconds"))
+            scorings.setdefault(place, []).append(_number(one.cost.get("score_seconds")))
+        return {
+            place: (statistics.median(fits[place].values()), statistics.median(scorings[place]))
+            for place in fits
+        }
 
     def outcome(self, run: Run) -> Outcome | None:
-        found = self._by_key.get(run.eval_key)
+        """The run's outcome, if it is done."""
+        found = self.outcomes.get(run.eval_key)
         return found if found is not None and found.train_key == run.train_key else None
-
-    def absent(self, run: Run) -> str:
-        """What the method has to be given before it can run here (weights, an extra); empty when nothing."""
-        settings = run.train["settings"]
-        key = f"{run.method} {key_of(settings)}"
-        if key not in self._absent:
-            info = registry.method(run.method)
-            self._absent[key] = info.absent(info.parse(settings))
-        return self._absent[key]
 
     def why_new(self, run: Run) -> str:
         """The nearest thing that is there: the fit, other seeds of the cell, or the same run under other
@@ -129,7 +161,7 @@ class _History:
         """
         if run.train_key in self._fits:
             return "settings changed (scoring only)"
-        if _cell_key(run.train, run.evaluation) in self._cells:
+        if self._cell(run) in self._cells:
             return "missing seed"
         like = (run.method, _data_name(run.train), run.seed)
         return "settings changed" if like in self._like else "new"
@@ -138,15 +170,16 @@ class _History:
         """Median seconds of done runs of the same method, data set and profile; of their scoring if the fit
         is there.
         """
-        place = (run.method, _data_name(run.train), profile)
-        if place not in self._fit_costs:
+        known = self._medians.get((run.method, _data_name(run.train), profile))
+        if known is None:
             return None
-        score = statistics.median(self._score_costs[place])
-        return (
-            score
-            if run.train_key in self._fits
-            else score + statistics.median(self._fit_costs[place].values())
-        )
+        fit, score = known
+        return score if run.train_key in self._fits else score + fit
+
+
+def _absent(run: Run) -> str:
+    info = registry.method(run.method)
+    return info.absent(info.parse(run.train["settings"]))
 
 
 def _cell_key(train: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -180,12 +213,17 @@ class DataAtHand:
     def __init__(self, store_root: Path, data_root: Path | None) -> None:
         self._roots = (store_root, data_root)
         self._found: dict[str, tuple[str, str]] = {}
+        self._own = _OfCell(lambda run: self._look(run.dataset, _data_settings(run)))
+        self._needed: dict[tuple[str, ...], str] = {}
 
     def missing(self, run: Run) -> str:
         """One line on what is missing (of the run, or of what it needs) and how to get it; empty when
         nothing is.
         """
-        return self._look(run.dataset, _data_settings(run))[0] or self.missing_for(run.needs)
+        keys = tuple(need.key for need in run.needs)
+        if keys not in self._needed:
+            self._needed[keys] = self.missing_for(run.needs)
+        return self._own(run)[0] or self._needed[keys]
 
     def missing_for(self, needs: Iterable[Need]) -> str:
         """The same for artefacts and all that they need in turn."""
@@ -199,7 +237,7 @@ class DataAtHand:
 
     def digest(self, run: Run) -> str:
         """The content digest of the packed data; empty while they are not packed."""
-        return self._look(run.dataset, _data_settings(run))[1]
+        return self._own(run)[1]
 
     def digest_for(self, need: Need) -> str:
         """The same for what an artefact is made from; empty for one that is made from none."""

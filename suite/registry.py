@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -48,7 +48,7 @@ class Need:
     dataset: str = ""
     data: Mapping[str, Any] | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         payload = {"kind": self.kind, "version": self.version, "identity": dict(self.identity)}
         if self.needs:

@@ -59,11 +59,11 @@ class Store:
 
     def run_folder(self, train_key: str) -> Path:
         """The folder of a fit."""
-        return self.root / "runs" / train_key[:KEY_LENGTH]
+        return self.root / f"runs/{train_key[:KEY_LENGTH]}"
 
     def eval_folder(self, train_key: str, eval_key: str) -> Path:
         """The folder of one evaluation of a fit."""
-        return self.run_folder(train_key) / "eval" / eval_key[:KEY_LENGTH]
+        return self.root / f"runs/{train_key[:KEY_LENGTH]}/eval/{eval_key[:KEY_LENGTH]}"
 
     def artefact_folder(self, kind: str, key: str) -> Path:
         """The folder of an artefact."""
@@ -77,9 +77,11 @@ class Store:
 
     def state(self, run: Run) -> State:
         """What the disk says about a run. A claim whose owner is dead makes it interrupted."""
+        folder = self.run_folder(run.train_key)
+        if not os.path.isdir(folder):  # most runs of a large plan: one look is enough
+            return State(None)
         if self.outcome(run.train_key, run.eval_key) is not None:
             return State("done")
-        folder = self.run_folder(run.train_key)
         if (owner := claims.owner(folder)) is not None:
             if owner.alive:
                 return State("running", f"on {owner}")

@@ -53,15 +53,15 @@ def collect(
     """The runs of all cells in the plan's order; a run that serves several cells comes once for each."""
     judged = assess(plan, store, data_root=data_root) if assessments is None else assessments
     verdicts = {one.run.eval_key: one for one in judged}
-    outcomes: dict[str, Outcome | None] = {}
     rows = []
     for number, cell in enumerate(plan.cells):
         for run in cell.runs:
-            if run.eval_key not in outcomes:
-                outcomes[run.eval_key] = store.outcome(run.train_key, run.eval_key)
             verdict = verdicts.get(run.eval_key)
             state, reason = (str(verdict.state), verdict.reason) if verdict else ("to run", "new")
-            rows.append(Observation(number, run, state, reason, outcomes[run.eval_key]))
+            outcome = verdict.outcome if verdict else None
+            # It may have been finished since, or its verdict told it anew.
+            outcome = outcome or store.outcome(run.train_key, run.eval_key)
+            rows.append(Observation(number, run, state, reason, outcome))
     return rows
 
 

@@ -12,11 +12,12 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite import files
+from suite.assess import History
 from suite.goals import costs_of
 from suite.plan import assess
 from suite.tables import costs, html, render
@@ -58,6 +59,27 @@ def tables(
     return [replace(table, title=f"{table.title} ({one})") for table, one in zip(built, asked, strict=True)]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A plan as it stands in the store: the states of its runs, and its tables."""
+
+    plan: Plan
+    judged: Sequence[Assessment]
+    tables: Sequence[Table]
+
+
+def look_up(
+    plans: Iterable[Plan], store: Store, *, data_root: Path | None = None, history: History | None = None
+) -> list[Shown]:
+    """What the store says of each plan. Its outcomes are read once for all of them, or were already."""
+    history = history or History(store)
+    found = []
+    for plan in plans:
+        judged = assess(plan, store, data_root=data_root, history=history)
+        found.append(Shown(plan, judged, tables(plan, store, data_root=data_root, assessments=judged)))
+    return found
+
+
 def report(
     plans: Iterable[Plan],
     store: Store,
@@ -67,7 +89,21 @@ def report(
     data_root: Path | None = None,
     thumbnails: bool | None = None,
 ) -> list[Path]:
-    """Write the plans' tables into ``out`` and return the files. ValueError for an unknown format.
+    """Write the plans' tables into ``out`` and return the files; see :func:`write`."""
+    shown = look_up(plans, store, data_root=data_root)
+    return write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails)
+
+
+def write(
+    shown: Iterable[Shown],
+    store: Store,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    data_root: Path | None = None,
+    thumbnails: bool | None = None,
+) -> list[Path]:
+    """Write tables into ``out`` and return the files. ValueError for an unknown format.
 
     ``thumbnails``: small pictures of the worst-scored images in the page, of every data set at hand (True), of
     none (False), or of those whose licence allows it (None).
@@ -76,9 +112,8 @@ def report(
         raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
     written = []
     sections = []
-    for plan in plans:
-        judged = assess(plan, store, data_root=data_root)
-        made = tables(plan, store, data_root=data_root, assessments=judged)
+    for one in shown:
+        plan, made = one.plan, one.tables
         pictures = figures(plan, store, data_root=data_root)
         sections.append(html.Section(plan, made))
         for name in formats:
@@ -91,7 +126,7 @@ def report(
                 files.write_text(path, "".join(costs.csv(table) for table in made))
             elif name == "csv":
                 buffer = io.StringIO()
-                frame(plan, store, assessments=judged).to_csv(buffer, index=False)
+                frame(plan, store, assessments=one.judged).to_csv(buffer, index=False)
                 files.write_text(path, buffer.getvalue())
             else:
                 files.write_text(path, "\n".join(_RENDERERS[name](table) for table in made))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.assess import History
 from suite.deadline import Deadline
 from suite.executors import Ended, Finished, Options, Task
 from suite.goals import Goal, assess_goals
@@ -118,9 +119,9 @@ def run(ask: Ask, how: How) -> int:
 
 
 def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
-    work = Work(plans)
+    work, history = Work(plans), History(store)
     for plan in plans:
-        for verdict in assess(plan, store, data_root=ask.data_root, force=how.force):
+        for verdict in assess(plan, store, data_root=ask.data_root, force=how.force, history=history):
             work.verdicts.setdefault(verdict.run.eval_key, verdict)
             work.profiles.setdefault(verdict.run.eval_key, plan.profile)
         for goal in assess_goals(plan, store, data_root=ask.data_root, force=how.force):

@@ -22,6 +22,8 @@ from suite.vocabulary import SpecErrors
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from suite.assess import History
+
 T = TypeVar("T")
 
 OK, FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -214,19 +216,20 @@ def latest(plans: Sequence[Plan]) -> list[Plan]:
     return list({stem(plan): plan for plan in plans}.values())
 
 
-def found_profiles(plan: Plan, store: Store) -> list[Plan]:
+def found_profiles(plan: Plan, history: History) -> list[Plan]:
     """The plan under each profile that the store has results of; under its own when it has none."""
-    keys = {(outcome.eval_key, outcome.profile) for outcome in store.outcomes()}
     names = profile_names(plan.spec.path.parent)
-    every = [plan, *(expand(plan.spec, profile=name, stand_ins=plan.stand_ins) for name in names)]
+    under = partial(expand, plan.spec, stand_ins=plan.stand_ins)
     if plan.goals:
         # An artefact knows no profile: under those that change nothing in it the figure is the same one.
         distinct: dict[tuple[str, ...], Plan] = {}
-        for one in every:
+        for one in [plan, *(under(profile=name) for name in names)]:
             distinct.setdefault(tuple(need.key for need in one.goals), one)
-        return [one for one in distinct.values() if any(map(store.artefact, one.goals))] or [plan]
-    found = [one for one in every[1:] if any((run.eval_key, one.profile) in keys for run in one.runs)]
-    return found or [plan]
+        return [one for one in distinct.values() if any(map(history.store.artefact, one.goals))] or [plan]
+    keys = {(outcome.eval_key, outcome.profile) for outcome in history.outcomes.values()}
+    used = {profile for _, profile in keys}
+    every = [under(profile=name) for name in names if name in used]
+    return [one for one in every if any((run.eval_key, one.profile) in keys for run in one.runs)] or [plan]
 
 
 # Printing

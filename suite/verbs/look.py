@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import files, registry, resources
+from suite.assess import History
 from suite.executors.display import duration, stage_note
 from suite.goals import Goal, assess_goals
 from suite.overlap import overlap
@@ -32,7 +33,8 @@ def validate(ask: Ask) -> int:
 def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False) -> int:
     """Print what would be done and why."""
     plans, store = common.plans_of(ask), ask.open()
-    judged = [_judged(one, store, ask, force) for one in plans]
+    history = History(store)
+    judged = [_judged(one, history, ask, force) for one in plans]
     if as_json:
         runs = [entry for one in judged for entry in _entries(one)]
         say_json({"runs": runs, "totals": overlap(plans).to_json()})
@@ -66,8 +68,9 @@ class _Judged:
     goals: Sequence[Goal]
 
 
-def _judged(plan: Plan, store: Store, ask: Ask, force: bool = False) -> _Judged:
-    verdicts = assess(plan, store, data_root=ask.data_root, force=force)
+def _judged(plan: Plan, history: History, ask: Ask, force: bool = False) -> _Judged:
+    store = history.store
+    verdicts = assess(plan, store, data_root=ask.data_root, force=force, history=history)
     return _Judged(plan, verdicts, assess_goals(plan, store, data_root=ask.data_root, force=force))
 
 
@@ -177,7 +180,8 @@ def status(ask: Ask, *, as_json: bool = False) -> int:
     plans, faults = (common.plans_of(ask), []) if ask.specs else common.remembered(store)
     for fault in faults:
         say(fault)
-    judged = [_judged(one, store, ask) for one in plans]
+    history = History(store)
+    judged = [_judged(one, history, ask) for one in plans]
     states = {one.state for both in judged for one in both.verdicts}
     failed = "failed" in states | {one.state for both in judged for one in both.goals}
     if as_json:
@@ -218,13 +222,14 @@ def report(ask: Ask, out: Path, formats: Sequence[str], *, thumbnails: bool | No
         say(f"--formats: there is no {unknown[0]!r}; there are {', '.join(FORMATS)}")
         return USAGE
     store = ask.open()
+    history = History(store)
     plans = common.plans_of(ask) if ask.specs else common.latest(common.remembered(store)[0])
     if ask.specs and ask.profile is None and not (ask.sets or ask.only or ask.seeds):
-        plans = [one for plan in plans for one in common.found_profiles(plan, store)]
+        plans = [one for plan in plans for one in common.found_profiles(plan, history)]
     if not plans:
         say(f"nothing has been run in {store.root} yet: name a spec")
         return USAGE
-    show_tables(plans, store, ask.data_root, out, formats, thumbnails=thumbnails)
+    show_tables(plans, store, ask.data_root, out, formats, thumbnails=thumbnails, history=history)
     return OK
 
 
@@ -236,16 +241,16 @@ def show_tables(
     formats: Sequence[str],
     *,
     thumbnails: bool | None = None,
+    history: History | None = None,
 ) -> None:
-    """Print the tables and write them to files, which are named."""
+    """Print the tables and write them to files, which are named. ``history``: what was read of the store already."""
     from suite.tables import render
-    from suite.tables.report import report as write
-    from suite.tables.report import tables
+    from suite.tables.report import look_up, write
 
-    for one in plans:
-        for table in tables(one, store, data_root=data_root):
-            common.console().print(render.terminal(table))
-    written = write(plans, store, out, formats, data_root=data_root, thumbnails=thumbnails)
+    shown = look_up(plans, store, data_root=data_root, history=history)
+    for table in (table for one in shown for table in one.tables):
+        common.console().print(render.terminal(table))
+    written = write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails)
     say(f"written: {', '.join(str(path) for path in written)}")
 
 
