@@ -30,6 +30,8 @@ class Task:
     """A run to be carried out, or an artefact to be made: exactly one of ``run`` and ``need``.
 
     ``goal``: the artefact was asked for itself (a figure shows it), and is not only on the way to something.
+    ``seconds``: what work like it took, None where there was none; ``rough``: the same of work that is a little
+    like it, good enough to choose an order.
     """
 
     run: Run | None = None
@@ -38,6 +40,7 @@ class Task:
     force: Force = ""
     profile: str = "paper"
     seconds: float | None = None
+    rough: float | None = None
 
     @property
     def label(self) -> str:

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 from suite import claims
 from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display
-from suite.job import Keep, fit_serves
-from suite.registry import Need
+from suite.executors.order import longest_first, with_artefacts
+from suite.job import Keep
 from suite.store import Store, now
 
 TICK = 0.2
@@ -82,8 +82,7 @@ class Schedule:
         self.options, self.display = options, display
         self.slots, self.answers = slots, answers
         self.store = Store(options.store)
-        tasks = list(tasks)
-        self.waiting: list[Task] = [*_artefacts(tasks, self.store), *tasks]
+        self.waiting = longest_first(with_artefacts(list(tasks), self.store))
         self.elsewhere: list[Task] = []
         self.ended: list[Ended] = []
         self.lives: dict[str, int] = {}
@@ -127,7 +126,7 @@ class Schedule:
         tasks = self.options.more()
         if tasks is None:
             return False
-        self.waiting += [*_artefacts(list(tasks), self.store), *tasks]
+        self.waiting = longest_first([*self.waiting, *with_artefacts(tasks, self.store)])
         return True
 
     def _listen(self) -> None:
@@ -304,30 +303,6 @@ class Schedule:
         self.display.line(why)
         for slot in self.busy:
             slot.ask_to_stop()
-
-
-def _artefacts(tasks: list[Task], store: Store) -> Iterator[Task]:
-    """The artefacts that these tasks want and that are not there, each once and before those made from it.
-
-    A goal among them is left to its own task.
-    """
-    seen = {task.place for task in tasks}
-    for task in tasks:
-        if task.run and not task.force and fit_serves(task.run, task.folder(store)):
-            continue
-        for need in _absent(task.needs, store):
-            making = Task(need=need, profile=task.profile)
-            if making.place not in seen:
-                seen.add(making.place)
-                yield making
-
-
-def _absent(needs: Iterable[Need], store: Store) -> Iterator[Need]:
-    """Those of these artefacts that are not there, and what they need and is not there before them."""
-    for need in needs:
-        if store.artefact(need) is None:
-            yield from _absent(need.needs, store)
-            yield need
 
 
 def _held(store: Store, task: Task) -> bool:

@@ -72,8 +72,7 @@ class Work:
         states = tuple(states)
         how: Force = "fit" if force else ""
         runs = [
-            Task(run=one.run, force=how, profile=self.profiles[one.run.eval_key], seconds=one.seconds)
-            for one in self.due(states)
+            Task(run=one.run, force=how, profile=self.profiles[one.run.eval_key]) for one in self.due(states)
         ]
         return runs + [
             Task(need=one.need, goal=True, force=how, profile=self.profiles[one.need.key])
@@ -90,6 +89,8 @@ def run(ask: Ask, how: How) -> int:
     _announce(plans, work, ask, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     tasks = work.tasks(states, how.force)[: how.limit]
+    if tasks:
+        tasks = _foreseen(tasks, store, ask, how)
     blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
     stuck = [(f"{count} of {name}", reason) for (name, reason), count in blocked.items()]
     stuck += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
@@ -145,6 +146,32 @@ def _announce(plans: Sequence[Plan], work: Work, ask: Ask, how: How) -> None:
     for line in common.stand_in_lines(plans):
         say(line)
     say(look.totals(list(work.verdicts.values()), list(work.goals.values()), len(how.slots)))
+
+
+def _foreseen(tasks: Sequence[Task], store: Store, ask: Ask, how: How) -> list[Task]:
+    """Tell what there is to come; the tasks with what the store tells of their time. SpecErrors when the disk cannot
+    hold it.
+    """
+    from suite.executors import foresight
+    from suite.executors.order import with_artefacts
+    from suite.past import Past
+
+    past = Past(store, device=how.slots[0].partition(":")[0])
+    tasks = foresight.timed(tasks, past)
+    every = with_artefacts(tasks, store, past)
+    seen = foresight.foresee(every, past, keep=how.keep, slots=len(how.slots), data_root=ask.data_root)
+    remedy = "free some, keep less (--keep last, --keep none), or take another --store"
+    if seen.impossible:
+        least, free = foresight.amount(seen.sure), foresight.amount(seen.free)
+        raise SpecErrors(
+            [f"{store.root}: {least} of disk are needed at least, and {free} are free: {remedy}"]
+        )
+    say(str(seen))
+    if seen.tight:
+        say(f"warning: the disk may get full before all is done: {remedy}")
+    if how.deadline is not None and seen.seconds > how.deadline.seconds:
+        say("this is more than --max-time: some will be left, for the same command to go on with")
+    return tasks
 
 
 def _carry_out(

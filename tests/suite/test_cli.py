@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine import Bench
+from fabric import finish
 from fabric import outcome_of
 from PIL import Image
 from typer.core import TyperGroup
@@ -73,6 +75,7 @@ def test_planning_needs_no_torch(bench: Bench) -> None:
 def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
     out = bench.cli("run", "toy.toml", "-j", "1", "--no-mlflow")
     assert out.startswith("profile paper (the default)")
+    assert "free; unknown what 4 of 4 runs, the data of toy take, as nothing like them is done" in out
     assert "[4/4] fake toy seed" in out
     assert "AUROC, mean" in out
     for suffix in ("md", "tex"):
@@ -356,6 +359,22 @@ def test_a_batch_system_s_jobs_share_a_store_and_end_in_their_time(bench: Bench)
 def test_in_process_stops_in_time_too(bench: Bench) -> None:
     arguments = ("run", "toy.toml", "--set", "train.pause=1", "--no-mlflow", "--in-process", "--seeds", "0")
     assert "unfinished: the time is up, 2 of 2 are left" in bench.cli(*arguments, "--max-time", "12", code=3)
+
+
+def test_a_disk_that_cannot_hold_the_work_is_said_before_it_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(Store(bench.store), bench.run(seed=0), 0.8)
+    monkeypatch.setattr("suite.executors.foresight._free", lambda folder: 10)
+    words = ["run", str(bench.spec), "--store", str(bench.store), "--no-mlflow", "--keep", "last"]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 2
+    told = found.output.splitlines()[-1]
+    assert re.fullmatch(
+        rf"{bench.store}: .* of disk are needed at least, and 0.0 kB are free: free some, .*", told
+    )
+    assert len(list((bench.store / "runs").iterdir())) == 1, "nothing was begun"
+    assert not (bench.store / "specs").exists()
 
 
 def test_where_and_how_long_is_told_wrongly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
