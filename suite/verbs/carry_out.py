@@ -53,6 +53,7 @@ class Work:
     """
 
     plans: Sequence[Plan]
+    history: History
     verdicts: dict[str, Assessment] = field(default_factory=dict)
     goals: dict[tuple[str, str], Goal] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
@@ -90,7 +91,7 @@ def run(ask: Ask, how: How) -> int:
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     tasks = work.tasks(states, how.force)[: how.limit]
     if tasks:
-        tasks = _foreseen(tasks, store, ask, how)
+        tasks = _foreseen(tasks, work.history, ask, how)
     blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
     stuck = [(f"{count} of {name}", reason) for (name, reason), count in blocked.items()]
     stuck += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
@@ -120,9 +121,9 @@ def run(ask: Ask, how: How) -> int:
 
 
 def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
-    work, history = Work(plans), History(store)
+    work = Work(plans, History(store))
     for plan in plans:
-        for verdict in assess(plan, store, data_root=ask.data_root, force=how.force, history=history):
+        for verdict in assess(plan, store, data_root=ask.data_root, force=how.force, history=work.history):
             work.verdicts.setdefault(verdict.run.eval_key, verdict)
             work.profiles.setdefault(verdict.run.eval_key, plan.profile)
         for goal in assess_goals(plan, store, data_root=ask.data_root, force=how.force):
@@ -145,10 +146,10 @@ def _announce(plans: Sequence[Plan], work: Work, ask: Ask, how: How) -> None:
     say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
     for line in common.stand_in_lines(plans):
         say(line)
-    say(look.totals(list(work.verdicts.values()), list(work.goals.values()), len(how.slots)))
+    say(look.totals(list(work.verdicts.values()), list(work.goals.values())))
 
 
-def _foreseen(tasks: Sequence[Task], store: Store, ask: Ask, how: How) -> list[Task]:
+def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How) -> list[Task]:
     """Tell what there is to come; the tasks with what the store tells of their time. SpecErrors when the disk cannot
     hold it.
     """
@@ -156,7 +157,8 @@ def _foreseen(tasks: Sequence[Task], store: Store, ask: Ask, how: How) -> list[T
     from suite.executors.order import with_artefacts
     from suite.past import Past
 
-    past = Past(store, device=how.slots[0].partition(":")[0])
+    store = history.store
+    past = Past(store, how.slots[0].partition(":")[0], history.outcomes.values)
     tasks = foresight.timed(tasks, past)
     every = with_artefacts(tasks, store, past)
     seen = foresight.foresee(every, past, keep=how.keep, slots=len(how.slots), data_root=ask.data_root)

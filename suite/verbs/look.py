@@ -126,16 +126,18 @@ def _rows(
         yield name, seeds, state, "" if reason == state else reason, time
 
 
-def totals(verdicts: Sequence[Assessment], goals: Sequence[Goal], slots: int) -> str:
-    """``36 runs: 20 done, 12 to run, about 5 h on 1 slot (median of done runs); 3 artefacts to show: 3 to run``."""
+def totals(verdicts: Sequence[Assessment], goals: Sequence[Goal], slots: int = 0) -> str:
+    """``36 runs: 20 done, 12 to run, about 5 h on 1 slot (median of done runs); 3 artefacts to show: 3 to run``; for
+    no slots no time.
+    """
     shown = f"{len(goals)} artefact{'s' * (len(goals) != 1)} to show: {', '.join(_counted(goals))}"
     if goals and not verdicts:
         return shown
     parts = _counted(verdicts)
     due = [one for one in verdicts if one.state in ("to run", "interrupted")]
     known = [one.seconds for one in due if one.seconds is not None]
-    if known:
-        time = duration(sum(known) / min(max(1, slots), len(known)))
+    if known and slots:
+        time = duration(sum(known) / min(slots, len(known)))
         rest = f", {len(due) - len(known)} unknown" if len(known) < len(due) else ""
         parts.append(f"about {time} on {slots} slot{'s' * (slots != 1)} (median of done runs{rest})")
     runs = f"{len(verdicts)} runs: {', '.join(parts) or 'none'}"

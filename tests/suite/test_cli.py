@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine import Bench
-from fabric import finish
-from fabric import outcome_of
+from fabric import finish, outcome_of
 from PIL import Image
 from typer.core import TyperGroup
 from typer.main import get_command
