@@ -24,11 +24,10 @@ from torch.nn import functional as F
 from suite.detector import Context, derive_seed
 from suite.dia.dissolve import Predict, dissolve, to_resolution
 from suite.dia.info import TIMESTEPS, Diffusion
+from suite.dia.unet import build as build_unet
 from suite.tensors import read_torch, write_torch
 
 MULTIPLIERS = (1, 2, 4, 8)
-HEAD = 32
-"""Values of an attention head: the library's, and the paper's width."""
 CLIP_NORM = 1.0
 SIGN_STEPS = (1, 30, 50, 100, 130, 200, 330, 500, 700, 950)
 """The steps at which the variance between dissolved images is recorded: it falls as different inputs become
@@ -61,9 +60,8 @@ class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
 
 
 def unet(dim: int, channels: int) -> Unet:
-    """The library's Unet; one narrower than the paper's gets narrower attention heads with it."""
-    head = min(HEAD, dim)
-    return Unet(dim=dim, dim_mults=MULTIPLIERS, channels=channels, attn_dim_head=head, flash_attn=False)
+    """The library's Unet at the paper's four resolutions."""
+    return build_unet(dim, channels, MULTIPLIERS)
 
 
 def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiffusion:
