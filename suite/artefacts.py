@@ -74,7 +74,7 @@ def make(
     with held:
         if not anew and (facts := usable(store, need, pack)) is not None:
             return facts
-        parts = {inner.kind: store.artefact_folder(inner.kind, inner.key) for inner in need.needs}
+        parts = {inner.name: store.artefact_folder(inner.kind, inner.key) for inner in need.needs}
         return _make(need, pack, folder, parts, conditions, lambda: stop() or held.lost)
 
 

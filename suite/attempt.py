@@ -188,7 +188,7 @@ class Attempt:
                 },
                 "parameters": fit["parameters"],
             },
-            artefacts={need.kind: need.key for need in run.needs},
+            artefacts={need.name: need.key for need in run.needs},
             artefact_info=fit["artefact_info"],
             source=fit["source"],
             finished=now(),

@@ -42,13 +42,13 @@ def _ignore(*arguments: Any, **named: Any) -> None:
 class Context:
     """What a method may use while it fits or scores.
 
-    ``artefacts`` maps an artefact's kind to its folder. ``train`` holds the training images when scoring.
-    ``folder`` is where checkpoints may be written (None: nowhere). ``progress(done, total, metrics)`` is
-    cheap and may be called every step. ``snapshot(step, total, detector)`` keeps a candidate for ``best_val``
-    and ``best_test``; the method calls it at the end of each of ``snapshots`` equal parts of training, and
-    nothing it does reaches the method. To ``notes`` a fit adds where it departed from the method as published,
-    a line each, if that hangs on the data (what hangs on settings alone is said by MethodInfo.notes); they stand
-    in the outcome and under the table.
+    ``artefacts`` maps an artefact's name (its kind, as a rule) to its folder. ``train`` holds the training
+    images when scoring. ``folder`` is where checkpoints may be written (None: nowhere). ``progress(done,
+    total, metrics)`` is cheap and may be called every step. ``snapshot(step, total, detector)`` keeps a
+    candidate for ``best_val`` and ``best_test``; the method calls it at the end of each of ``snapshots``
+    equal parts of training, and nothing it does reaches the method. To ``notes`` a fit adds where it
+    departed from the method as published, a line each, if that hangs on the data (what hangs on settings
+    alone is said by MethodInfo.notes); they stand in the outcome and under the table.
     """
 
     device: torch.device

@@ -100,6 +100,7 @@ def need_to_json(need: Need) -> dict[str, Any]:
         "needs": [need_to_json(one) for one in need.needs],
         "dataset": need.dataset,
         "data": None if need.data is None else dict(need.data),
+        "role": need.role,
     }
 
 

@@ -138,7 +138,7 @@ def _cell(spec: Spec, point: Point, acting: Acting, seeds: tuple[int, ...]) -> C
 def _run(acting: Acting, seed: int) -> Run:
     wanted = acting.method.needs(acting.training, acting.data, seed)
     needs = tuple(need.made_from(acting.named, acting.data) for need in wanted)
-    train = {**acting.train, "seed": seed, "artefacts": {need.kind: need.key for need in needs}}
+    train = {**acting.train, "seed": seed, "artefacts": {need.name: need.key for need in needs}}
     train_key = key_of(train)
     evaluation = {**acting.evaluation, "train": train_key}
     return Run(

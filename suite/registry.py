@@ -36,7 +36,7 @@ class Need:
 
     ``dataset`` (as a spec names it) and ``data`` (its identity) say which data it is made from; the plan
     fills in the run's own where ``data`` is None. With an empty ``data`` it is made from none, and ``make``
-    gets None. ``identity`` names what of them matters.
+    gets None. ``identity`` names what of them matters. ``role`` tells several of a kind apart in what uses them.
     """
 
     kind: str
@@ -47,12 +47,18 @@ class Need:
     needs: tuple[Need, ...] = ()
     dataset: str = ""
     data: Mapping[str, Any] | None = None
+    role: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the run or artefact that uses it finds it by."""
+        return self.role or self.kind
 
     @cached_property
     def key(self) -> str:
         payload = {"kind": self.kind, "version": self.version, "identity": dict(self.identity)}
         if self.needs:
-            payload["needs"] = {need.kind: need.key for need in self.needs}
+            payload["needs"] = {need.name: need.key for need in self.needs}
         return key_of(payload)
 
     def made_from(self, dataset: str, data: Mapping[str, Any]) -> Need:

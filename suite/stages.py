@@ -32,19 +32,19 @@ IN_MEMORY = 2**30
 
 
 class Artefacts(Mapping[str, Path]):
-    """Kinds to folders; an artefact that is not there is made when it is asked for (a scoring may do
+    """Names of artefacts to folders; an artefact that is not there is made when it is asked for (a scoring may do
     without).
     """
 
     def __init__(self, needs: Iterable[Need], make: Callable[[Need], tuple[Path, dict[str, Any]]]) -> None:
-        self._needs, self._make = {need.kind: need for need in needs}, make
+        self._needs, self._make = {need.name: need for need in needs}, make
 
-    def facts(self, kind: str) -> dict[str, Any]:
+    def facts(self, name: str) -> dict[str, Any]:
         """What ``done.json`` of the artefact says."""
-        return self._make(self._needs[kind])[1]
+        return self._make(self._needs[name])[1]
 
-    def __getitem__(self, kind: str) -> Path:
-        return self._make(self._needs[kind])[0]
+    def __getitem__(self, name: str) -> Path:
+        return self._make(self._needs[name])[0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._needs)

@@ -88,18 +88,20 @@ class StepDissolver:
     def __init__(self, steps: tuple[int, int]) -> None:
         self.low, self.high = steps
 
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """``count`` steps t, (count,)."""
+        return torch.randint(self.low, self.high + 1, (count,), generator=generator, device=generator.device)
+
     def at(self, x: Tensor, t: Tensor) -> Tensor:
         """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
         raise NotImplementedError
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        t = torch.randint(self.low, self.high + 1, (len(x),), generator=generator, device=generator.device)
-        return self.at(x, t.to(x.device))
+        return self.at(x, self.draw(len(x), generator).to(x.device))
 
     def for_batch(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """One t for the whole batch, as the released code draws it for each shift."""
-        t = torch.randint(self.low, self.high + 1, (1,), generator=generator, device=generator.device)
-        return self.at(x, t.to(x.device).expand(len(x)))
+        return self.at(x, self.draw(1, generator).to(x.device).expand(len(x)))
 
 
 class DiffusionDissolver(StepDissolver):
@@ -120,15 +122,19 @@ class DiffusionDissolver(StepDissolver):
         self.predict, self.alphas_cumprod = predict, alphas_cumprod
         self.size, self.unit, self.channels = size, unit, channels
 
-    @torch.no_grad()
     def at(self, x: Tensor, t: Tensor) -> Tensor:
         """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
+        return from_resolution(self.small(x, t), x.shape[-1])
+
+    @torch.no_grad()
+    def small(self, x: Tensor, t: Tensor) -> Tensor:
+        """:meth:`at`, left at the dissolving resolution: N x C x S x S in [0, 1]."""
         small = as_channels(to_resolution(x, self.size), self.channels or x.shape[1])
         if self.unit:
             hat = dissolve(small, t, self.predict, self.alphas_cumprod).clamp(0, 1)
         else:
             hat = (dissolve(small * 2 - 1, t, self.predict, self.alphas_cumprod) + 1) / 2
-        return from_resolution(as_channels(hat, x.shape[1]), x.shape[-1])
+        return as_channels(hat, x.shape[1])
 
 
 class FixedDissolver:
@@ -168,9 +174,11 @@ def build(settings: Settings | None, artefacts: Mapping[str, Path], device: torc
     if settings is None:
         return None
     if isinstance(settings, info.DissolveDiffusion):
-        from suite.dia.diffusion import load
+        from suite.dia import bank, diffusion
 
-        predict, alphas_cumprod, channels = load(artefacts["diffusion"], device, settings.weights)
+        if settings.bank:
+            return bank.Bank({t: artefacts[f"bank {t}"] for t in settings.lattice}, device)
+        predict, alphas_cumprod, channels = diffusion.load(artefacts["diffusion"], device, settings.weights)
         unit = settings.range == "unit"
         return DiffusionDissolver(predict, alphas_cumprod, settings.steps, settings.size, unit, channels)
     if isinstance(settings, info.DissolveStable):

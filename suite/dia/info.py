@@ -4,7 +4,7 @@ both are here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -100,7 +100,9 @@ class DissolveDiffusion(Settings):
     validation split; a stronger change of the image at the same t). ``draw``: one t and one UNet pass for
     every image, or, as the released code does and by the same measure better, one t a batch, drawn anew for
     each of the K shifts, so K passes a step. ``source``: dissolve with the model of another data set, at that
-    set's own size and normal class, instead of one trained on the run's own (Figures 4, 7 to 11).
+    set's own size and normal class, instead of one trained on the run's own (Figures 4, 7 to 11). ``bank``: draw t
+    from the multiples of so many steps in the range, whose dissolved training images are computed once and
+    kept for all runs (:mod:`suite.dia.bank`); 0 draws from every step of the range and dissolves as it trains.
     """
 
     op: Literal["diffusion"] = setting("diffusion")
@@ -110,6 +112,22 @@ class DissolveDiffusion(Settings):
     draw: Literal["per_image", "per_shift_batch"] = setting("per_shift_batch")
     weights: Literal["ema", "raw"] = setting("ema")
     source: Annotated[str, AfterValidator(_a_data_set)] | None = setting(None, neutral=None)
+    bank: Annotated[Int, Field(ge=0, lt=TIMESTEPS)] = setting(0, neutral=0)
+
+    @model_validator(mode="after")
+    def _holds_a_step(self) -> Self:
+        if self.bank and not self.lattice:
+            low, high = self.steps
+            raise ValueError(
+                f"dissolve.steps [{low}, {high}] hold no multiple of dissolve.bank = {self.bank}: make the bank finer"
+            )
+        return self
+
+    @property
+    def lattice(self) -> tuple[int, ...]:
+        """The steps t that a bank holds; none without a bank."""
+        low, high = self.steps
+        return tuple(range(-(-low // self.bank) * self.bank, high + 1, self.bank)) if self.bank else ()
 
 
 class DissolveBlur(Settings):
@@ -267,7 +285,9 @@ def _dia_training(nested: Mapping[str, Any]) -> type[Settings]:
 
 
 def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
-    """The diffusion model: named by its own settings, its data, its size and its seed.
+    """The diffusion model, and the training images as it dissolves them where a bank is asked for.
+
+    The model is named by its own settings, its data, its size and its seed.
 
     It does not see the contamination, except where ``diffusion.data = "train"`` asks for the training set as
     it is: then which anomalies are in it hangs on the run's seed. One model of all of a set's classes serves
@@ -292,17 +312,38 @@ def needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need,
         "seed": seed if per_run else 0,
         "settings": settings,
     }
-    return (
-        Need(
-            "diffusion",
+    model = Need(
+        "diffusion",
+        1,
+        identity,
+        "suite.dia.diffusion:make",
+        "diffusion model",
+        dataset=name if name is not None and foreign else "",
+        data=foreign,
+    )
+    return (model, *_banks(training.dissolve, model, data, seed))
+
+
+def _banks(settings: DissolveDiffusion, model: Need, data: Mapping[str, Any], seed: int) -> Iterator[Need]:
+    """One for each step of the lattice, so that ranges share them. The seed matters where it draws a contamination."""
+    seen = {**data, "contamination_seed": seed} if data.get("contamination") else dict(data)
+    for t in settings.lattice:
+        identity = {
+            "data": seen,
+            "size": settings.size,
+            "range": settings.range,
+            "weights": settings.weights,
+            "t": t,
+        }
+        yield Need(
+            "bank",
             1,
             identity,
-            "suite.dia.diffusion:make",
-            "diffusion model",
-            dataset=name if name is not None and foreign else "",
-            data=foreign,
-        ),
-    )
+            "suite.dia.bank:make",
+            "bank of dissolved training images",
+            needs=(model,),
+            role=f"bank {t}",
+        )
 
 
 def absent(training: Settings) -> str:

@@ -14,7 +14,7 @@ from suite.dia import info
 from suite.registry import Need
 from suite.settings import Settings, canonical
 
-APART = ("steps", "draw", "source")
+APART = ("steps", "draw", "source", "bank")
 """Settings of a dissolver that a strip does not hang on by themselves: it goes through steps of its own, and
 which model it uses stands in what it needs.
 """
@@ -38,7 +38,7 @@ def strip(training: Settings, data: Mapping[str, Any], options: Mapping[str, Any
     else:
         along = {"t": list(options["steps"])}
         _within_training(training, along["t"])
-    needs = info.needs(training, data, 0)
+    needs = tuple(need for need in info.needs(training, data, 0) if need.kind == "diffusion")
     kept = {name: value for name, value in settings.items() if name not in (*APART, *along)}
     identity = {"data": _clean(data), "images": options["images"], "dissolve": kept, "along": along}
     label = f"strip of dissolved images ({_by(dissolver)})"

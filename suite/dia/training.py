@@ -10,22 +10,31 @@ from torch import Tensor
 
 from suite.detector import Context, derive_seed
 from suite.dia import network, optimise, views
+from suite.dia.bank import Bank
 from suite.dia.contrast import Design, Target, classification, contrastive, target
-from suite.dia.dissolve import DiffusionDissolver, Dissolver
+from suite.dia.dissolve import Dissolver, StepDissolver
 from suite.dia.info import Contrastive
 from suite.training.sampling import Sampler, steps_in
 
 
 def branches(
-    x: Tensor, settings: Contrastive, dissolver: Dissolver | None, generator: torch.Generator
+    x: Tensor,
+    chosen: Tensor,
+    settings: Contrastive,
+    dissolver: Dissolver | Bank | None,
+    generator: torch.Generator,
 ) -> Tensor:
     """The views of a batch in the order of Eq. 5: flip, then D, S_k, T. (2 or 3) K B x C x H x W, shift-major
     blocks.
 
-    ``x``: B x C x H x H in [0, 1].
+    ``x``: B x C x H x H in [0, 1]; ``chosen``: (B,), which training images they are.
     """
+    flipped = torch.zeros(len(x), dtype=torch.bool)
     if settings.train.views == "flip_simclr":
-        x = views.flip(x, generator)
+        flipped = views.flips(len(x), generator)
+        x = views.mirrored(x, flipped)
+    if isinstance(dissolver, Bank):
+        dissolver = dissolver.of(chosen, flipped)
     shifted = views.shifted(x, settings.shift)
     blocks = [shifted, shifted]
     if dissolver is not None:
@@ -36,7 +45,7 @@ def branches(
 
 def _dissolved(x: Tensor, settings: Contrastive, dissolver: Dissolver, generator: torch.Generator) -> Tensor:
     per_batch = getattr(getattr(settings, "dissolve", None), "draw", "per_image") == "per_shift_batch"
-    if per_batch and isinstance(dissolver, DiffusionDissolver):
+    if per_batch and isinstance(dissolver, StepDissolver):
         shifts = range(views.SHIFTS)
         return torch.cat([views.shift(dissolver.for_batch(x, generator), settings.shift, k) for k in shifts])
     return views.shifted(dissolver(x, generator), settings.shift)
@@ -46,7 +55,12 @@ class Training:
     """The state of one training: everything that changes is in :meth:`state`."""
 
     def __init__(
-        self, count: int, settings: Contrastive, design: Design, dissolver: Dissolver | None, context: Context
+        self,
+        count: int,
+        settings: Contrastive,
+        design: Design,
+        dissolver: Dissolver | Bank | None,
+        context: Context,
     ) -> None:
         self.settings, self.design, self.dissolver, self.device = settings, design, dissolver, context.device
         train = settings.train
@@ -74,7 +88,7 @@ class Training:
         )
         with torch.no_grad():
             x = images.to(self.device, non_blocking=True).float().div_(255)
-            stacked = branches(x, self.settings, self.dissolver, self.generator)
+            stacked = branches(x, self.sampler.latest, self.settings, self.dissolver, self.generator)
         pairs = self._target(len(images))
         z, logits = self.network(stacked.contiguous(memory_format=torch.channels_last))
         contrast = self.settings.contrast  # type: ignore[attr-defined]

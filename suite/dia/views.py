@@ -45,10 +45,19 @@ def shifted(x: Tensor, kind: Literal["rotate", "perm"]) -> Tensor:
     return torch.cat([shift(x, kind, k) for k in range(SHIFTS)])
 
 
+def flips(count: int, generator: torch.Generator) -> Tensor:
+    """Which of ``count`` images are mirrored, (count,): each with probability one half."""
+    return torch.rand(count, generator=generator, device=generator.device) < 0.5
+
+
+def mirrored(x: Tensor, chosen: Tensor) -> Tensor:
+    """N x C x H x W images, the ``chosen`` (N,) of them mirrored left to right."""
+    return torch.where(chosen.to(x.device)[:, None, None, None], x.flip(-1), x)
+
+
 def flip(x: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right with probability one half."""
-    chosen = torch.rand(len(x), generator=generator, device=generator.device).to(x.device) < 0.5
-    return torch.where(chosen[:, None, None, None], x.flip(-1), x)
+    return mirrored(x, flips(len(x), generator))
 
 
 @dataclass(frozen=True)

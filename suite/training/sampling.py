@@ -39,7 +39,7 @@ class Sampler:
             )
         self.count, self.batch, self.epoch_size, self.last = count, batch, epoch_size, last
         self.generator = generator
-        self.queue = torch.empty(0, dtype=torch.long)
+        self.queue = self.latest = torch.empty(0, dtype=torch.long)
 
     def _epoch(self) -> Tensor:
         rounds = -(-self.epoch_size // self.count)
@@ -47,7 +47,11 @@ class Sampler:
         return drawn[: self.epoch_size]
 
     def next(self) -> Tensor:
-        """The next batch, (B,)."""
+        """The next batch, (B,); it stands in ``latest`` until the one after."""
+        self.latest = self._next()
+        return self.latest
+
+    def _next(self) -> Tensor:
         while len(self.queue) < self.batch:
             if self.last == "partial" and len(self.queue):
                 rest, self.queue = self.queue, self.queue[:0]

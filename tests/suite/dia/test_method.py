@@ -37,7 +37,7 @@ def weights(model: Dia) -> torch.Tensor:
 
 def test_order_of_eq5_flip_then_dissolve_then_shift_then_views(monkeypatch):
     calls: list[str] = []
-    for name in ("flip", "shifted", "apply"):
+    for name in ("mirrored", "shifted", "apply"):
         real = getattr(views, name)
         monkeypatch.setattr(
             views, name, lambda *a, _name=name, _real=real: (calls.append(_name), _real(*a))[1]
@@ -45,8 +45,8 @@ def test_order_of_eq5_flip_then_dissolve_then_shift_then_views(monkeypatch):
     spy = dissolve.FixedDissolver(lambda x: (calls.append("dissolve"), x)[1], None)
     settings = DiaNone.parse(SMALL)
     x = torch.rand(3, 1, 8, 8)
-    out = training.branches(x, settings, spy, torch.Generator().manual_seed(0))
-    assert calls == ["flip", "shifted", "dissolve", "shifted", "apply"]
+    out = training.branches(x, torch.arange(len(x)), settings, spy, torch.Generator().manual_seed(0))
+    assert calls == ["mirrored", "shifted", "dissolve", "shifted", "apply"]
     assert out.shape == (3 * views.SHIFTS * 3, 1, 8, 8)
 
 
@@ -54,7 +54,9 @@ def test_the_third_branch_is_the_shifted_dissolved_image(monkeypatch):
     monkeypatch.setattr(views, "apply", lambda x, drawn: x)
     settings = DiaNone.parse({**SMALL, "train": {**SMALL["train"], "views": "simclr"}})
     x = torch.rand(2, 1, 8, 8)
-    out = training.branches(x, settings, dissolve.FixedDissolver(lambda x: x * 0.5, None), torch.Generator())
+    out = training.branches(
+        x, torch.arange(len(x)), settings, dissolve.FixedDissolver(lambda x: x * 0.5, None), torch.Generator()
+    )
     o, o_prime, a = out.chunk(3)
     assert torch.equal(o, o_prime)
     torch.testing.assert_close(o, views.shifted(x, "rotate"))
