@@ -3,14 +3,18 @@
 Every cost is CPU-seconds with one thread; the rate is the best of ten 1024-cube float32 products, timed
 between the steps they are compared with, so that a slow day slows both. ``counted`` are the multiplications
 and additions that torch's counter finds in the step, with the plain kernels (which multiply padding) and with
-ours. Nothing here is a test: no number is asserted.
+ours. ``workers`` is the exception: the wall seconds of 12 short runs by one worker and by two, of which only the
+ratio means something (on two idle cores it should be 1.8 or more). Nothing here is a test: no number is
+asserted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +22,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from suite.detector import Context
+from suite.devices import cores
 from suite.dia import diffusion, dissolve, network, scoring, training
 from suite.dia.contrast import Design
 from suite.dia.info import CsiTraining, DiaBlur, DiaDiffusion, Diffusion, Scoring
+from suite.executors import Options, Task
+from suite.executors.display import Display
+from suite.executors.local import carry_out
+from suite.plan import expand
+from suite.spec import load_spec
 
 CUBE = 1024
 SAMPLES = 10
@@ -125,6 +136,28 @@ COUNTED_BY: dict[str, Callable[[], Any]] = {
 """Cases whose operations are counted on a tenth of the work, since counting is slow."""
 
 
+WORKERS = "workers: two against one, 12 smoke runs of the quick start"
+
+
+def throughput() -> dict[str, Any]:
+    """Wall seconds with one worker and with two of one thread each, in stores of their own; their ratio."""
+    plan = expand(load_spec("quickstart"), profile="smoke")
+    tasks = [Task(run, profile=plan.profile) for run in plan.runs]
+    seconds = {}
+    for slots in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.monotonic()
+            options, display = (
+                Options(store=Path(folder), slots=slots),
+                Display(len(tasks), Console(quiet=True)),
+            )
+            finished = carry_out(tasks, options, display)
+            seconds[slots] = time.monotonic() - start
+        if any(one.end != "done" for one in finished.ended):
+            raise RuntimeError(f"not all were done: {finished.ended}")
+    return {"runs": len(tasks), "one": seconds[1], "two": seconds[2], "ratio": seconds[1] / seconds[2]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="run the cases whose name contains this text")
@@ -161,6 +194,12 @@ def main() -> None:
         rows.append(row)
         print(row)
         print(f"  products in GFLOP/s: {', '.join(map(str, result['rates']))}")
+    if not arguments.only or arguments.only in WORKERS:
+        told = results[WORKERS] = {**throughput(), "load": os.getloadavg()[0], "cores": cores()}
+        print(
+            f"{WORKERS}: {told['one']:.0f} s and {told['two']:.0f} s, {told['ratio']:.2f} times as many a second "
+            f"(load {told['load']:.1f} on {told['cores']} cores)"
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
     content = {"torch": torch.__version__, "machine": platform.machine(), "results": results}
     (arguments.out / "bench.json").write_text(json.dumps(content, indent=2))

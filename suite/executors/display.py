@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from suite.executors import Ended, Task
+from suite.executors import End, Ended, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,8 +26,7 @@ class Display:
 
     def __init__(self, total: int, console: Console) -> None:
         self.total, self.console = total, console
-        self.finished = 0
-        self.failed = 0
+        self.ends: Counter[End] = Counter()
         self.durations: list[float] = []
         self.slots: Sequence[Slot] = ()
 
@@ -59,16 +59,30 @@ class Display:
             return
         if ended.end == "skipped":
             return
-        self.finished += 1
-        self.failed += ended.end == "failed"
+        self.ends[ended.end] += 1
         if ended.end == "done" and not ended.elsewhere:
             self.durations.append(ended.seconds)
         self.line(f"[{self.finished}/{self.total}] {task.label}: {said(ended)}")
 
+    @property
+    def finished(self) -> int:
+        """Runs that are over."""
+        return self.ends.total()
+
+    @property
+    def counts(self) -> str:
+        """``3 done, 1 failed, 8 left, about 12 min``."""
+        others = [f"{count} {end}" for end, count in self.ends.items() if end not in ("done", "failed")]
+        parts = [f"{self.ends['done']} done", f"{self.ends['failed']} failed", *others]
+        parts.append(f"{self.total - self.finished} left")
+        if (left := self.left()) is not None:
+            parts.append(f"about {duration(left)}")
+        return ", ".join(parts)
+
     def left(self) -> float | None:
         """Seconds that the rest may take, by the median of the finished runs (or of earlier ones like them)."""
-        known = [slot.task.seconds for slot in self.slots if slot.task and slot.task.seconds]
-        durations = self.durations or [seconds for seconds in known if seconds]
+        at_hand = [slot.task for slot in self.slots if slot.task is not None and slot.task.asked]
+        durations = self.durations or [task.seconds for task in at_hand if task.seconds]
         if not durations:
             return None
         now = time.monotonic()
@@ -86,6 +100,7 @@ class LiveDisplay(Display):
         self.overall: TaskID
         self.bars: dict[int, TaskID] = {}
         self.glanced = 0.0
+        self.narrow = console.width < 110
 
     @contextmanager
     def showing(self, slots: Sequence[Slot]) -> Iterator[None]:
@@ -94,12 +109,12 @@ class LiveDisplay(Display):
         self.slots = slots
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10 if self.narrow else 24),
             TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
+            *(() if self.narrow else (TimeElapsedColumn(),)),
         )
         with Progress(*columns, console=self.console, refresh_per_second=4) as self.progress:
-            self.overall = self.progress.add_task("all runs", total=self.total, note="")
+            self.overall = self.progress.add_task(self.counts, total=self.total, note="")
             yield
 
     def began(self, slot: Slot) -> None:
@@ -121,12 +136,9 @@ class LiveDisplay(Display):
                     self.bars[slot.number],
                     completed=told.get("done", 0),
                     total=told.get("total") or None,
-                    note=stage_note(told),
+                    note=stage_note(told, numbers=1 if self.narrow else 2),
                 )
-        left = self.left()
-        note = f"{self.finished} of {self.total}, {self.failed} failed"
-        note += f", about {duration(left)} left" if left is not None else ""
-        self.progress.update(self.overall, completed=self.finished, note=note)
+        self.progress.update(self.overall, completed=self.finished, description=self.counts)
 
     def _clear(self, number: int) -> None:
         if number in self.bars:
@@ -146,14 +158,14 @@ def said(ended: Ended) -> str:
     return f"{result}, by another process" if ended.elsewhere else f"{result} in {ended.seconds:.0f} s"
 
 
-def stage_note(told: dict[str, Any]) -> str:
-    """The latest of a run's progress in a few words: ``fit 120/400 loss 1.93``."""
+def stage_note(told: dict[str, Any], numbers: int = 2) -> str:
+    """The latest of a run's progress in a few words: ``fit 120/400 loss 1.93``, with so many numbers at most."""
     stage = str(told.get("stage", "starting"))
     counts = f" {told['done']}/{told['total']}" if told.get("total") else ""
-    numbers = (
+    latest = (
         f" {name} {value:.4g}" for name, value in dict(told.get("metrics") or {}).items() if value is not None
     )
-    return f"{stage}{counts}{''.join(list(numbers)[:2])}"
+    return f"{stage}{counts}{''.join(list(latest)[:numbers])}"
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -233,6 +234,17 @@ def found_profiles(plan: Plan, history: History) -> list[Plan]:
 
 
 # Printing
+
+
+def log_tail(folder: Path, lines: int) -> list[str]:
+    """The last lines that a run or the making of an artefact left in its log; none where there is none."""
+    try:
+        with (folder / "log.txt").open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 16_384))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return text.rstrip().splitlines()[-lines:]
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -12,7 +12,10 @@ from suite import files, provenance
 from suite.outcome import Outcome
 from suite.settings import KEY_LENGTH
 from suite.store import Store
-from suite.verbs.common import OK, USAGE, grid, say, say_json
+from suite.verbs.common import OK, USAGE, grid, log_tail, say, say_json
+
+LOG_LINES = 20
+"""Lines of a failed run's log that are shown."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def show(store: Store, prefix: str, *, worst: int | None = None, as_json: bool =
     for title, values in described.items():
         if isinstance(values, Mapping) and values:
             grid((title, ""), [(str(name), _text(value)) for name, value in values.items()])
+        elif values and title == "log":
+            say("\n  ".join(["the end of log.txt:", *values]))
         elif values:
             say(f"{title}: {_text(values)}")
     return OK
@@ -93,9 +98,12 @@ def describe(store: Store, found: Found) -> dict[str, Any]:
         "settings": outcome.settings if outcome else settings.get("settings", {}),
     }
     if outcome is None:
-        state = files.peek_json(found.folder / "state.json")
-        sections["state"] = f"{state.get('state', 'not done')} {state.get('reason', '')}".strip()
+        places = [place for place in (found.evaluation, found.folder) if place is not None]
+        state = next(filter(None, (files.peek_json(place / "state.json") for place in places)), {})
+        name, reason = state.get("state", "not done"), state.get("reason", "")
+        sections["state"] = f"{name}: {reason}" if reason else name
         sections["progress"] = files.peek_json(found.folder / "progress.json")
+        sections["log"] = log_tail(found.folder, LOG_LINES) if name == "failed" else []
     else:
         like = [other for other in store.outcomes() if _but_seed(other) == _but_seed(outcome)]
         sections |= {

@@ -15,10 +15,13 @@ from suite.goals import Goal, assess_goals
 from suite.overlap import overlap
 from suite.plan import Assessment, Cell, Plan, assess
 from suite.registry import in_order
+from suite.settings import KEY_LENGTH
 from suite.store import Store
 from suite.verbs import common
 from suite.verbs.common import FAILED, OK, USAGE, Ask, grid, say, say_json
 
+LOG_LINES = 6
+"""Lines of the log that stand with a reason to fail."""
 ORDER = ("done", "stale", "failed", "blocked", "running", "interrupted", "to run")
 
 
@@ -193,18 +196,35 @@ def status(ask: Ask, *, as_json: bool = False) -> int:
         say(f"nothing has been run in {store.root} yet: suite run quickstart")
     for line in common.stand_in_lines(plans):
         say(line)
+    told: set[str] = set()
     for one in judged:
         say(f"{one.plan.spec.name} ({one.plan.profile}): {totals(one.verdicts, one.goals, 1)}")
-        for goal in one.goals:
-            if goal.state in ("running", "failed", "interrupted"):
-                say(f"  {goal.need.key[:12]} {goal.need}: {goal.reason}")
-        for verdict in one.verdicts:
-            if verdict.state in ("running", "failed", "interrupted"):
-                run = verdict.run
-                say(
-                    f"  {run.eval_key[:12]} {run.method} {run.dataset} seed {run.seed}: {_detail(verdict, store)}"
-                )
+        for line in _undone_lines(one, store, told):
+            say(line)
     return FAILED if failed else OK
+
+
+def _undone_lines(judged: _Judged, store: Store, told: set[str]) -> Iterable[str]:
+    """What runs, failed or was interrupted; the end of the log with the first of each reason to fail (``told``)."""
+    shown = ("running", "failed", "interrupted")
+    for goal in judged.goals:
+        if goal.state in shown:
+            yield f"  {goal.need.key[:KEY_LENGTH]} {goal.need}: {goal.reason}"
+            yield from _log_lines(goal, store.artefact_folder(goal.need.kind, goal.need.key), told)
+    for verdict in judged.verdicts:
+        if verdict.state in shown:
+            run = verdict.run
+            # By its fit's key where the fit failed: that is the folder there is to show.
+            scored = store.eval_folder(run.train_key, run.eval_key).is_dir()
+            key = (run.eval_key if scored else run.train_key)[:KEY_LENGTH]
+            yield f"  {key} {run.method} {run.dataset} seed {run.seed}: {_detail(verdict, store)}"
+            yield from _log_lines(verdict, store.run_folder(run.train_key), told)
+
+
+def _log_lines(judged: Assessment | Goal, folder: Path, told: set[str]) -> Iterable[str]:
+    if judged.state == "failed" and judged.reason not in told:
+        told.add(judged.reason)
+        yield from (f"    | {line}" for line in common.log_tail(folder, LOG_LINES))
 
 
 def _detail(verdict: Assessment, store: Store) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +175,14 @@ def test_failures_are_left_alone_until_retried(bench: Bench) -> None:
     again = bench.cli("run", *arguments, code=1)
     assert "suite retry" in again
     assert bench.told("fit") == 1
-    assert "broke in the middle" in bench.cli("status", code=1)
+    told = bench.cli("status", code=1)
+    assert "    | RuntimeError: broke in the middle" in told, "the end of its log"
+    (line,) = (line for line in told.splitlines() if "seed 0: failed: RuntimeError" in line)
+    shown = bench.cli("show", line.split()[0])
+    assert "state: failed: RuntimeError: broke in the middle" in shown
+    log = shown.partition("the end of log.txt:\n  ")[2]
+    assert "fakes.py" in log
+    assert "\n  RuntimeError: broke in the middle\n" in log
     bench.cli("retry", "--failed", *arguments, code=1)
     assert bench.told("fit") == 2
 
@@ -282,6 +291,44 @@ def test_ctrl_c_interrupts_with_a_checkpoint_and_130(bench: Bench) -> None:
     assert (state.name, state.reason) == ("interrupted", "asked to stop")
     bench.cli(*arguments, "-j", "1", "--seeds", "0")
     assert bench.told("resume") == 1
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_what_runs_where_and_ctrl_c_reaches_the_parent_alone(bench: Bench) -> None:
+    """A pseudo-terminal of 80 columns whose Ctrl-C goes to all of the foreground, as a real one's does."""
+    bench.spec.write_text(bench.spec.read_text().replace("[8, 16]", "[400, 2]"))
+    words = ("run", "toy.toml", "--set", "train.pause=0.05", "--no-mlflow", "-j", "2", "--seeds", "0")
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(bench.folder)
+        os.environ.update(TERM="xterm", COLUMNS="80", LINES="24")
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "suite.cli", *words])
+    seen, asked, end = "", False, time.monotonic() + 120
+    with open(terminal, "rb", buffering=0) as screen, suppress(OSError):
+        while (read := screen.read(4096)) and time.monotonic() < end:
+            seen += read.decode(errors="replace")
+            # Two runs at the same time, then one that is done; then Ctrl-C.
+            if not asked and re.search(
+                r"1 done, 0 failed, 1 left, about.*fit \d+/400 loss", plain(seen), re.DOTALL
+            ):
+                asked = True
+                os.write(terminal, b"\x03")
+    told = plain(seen)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130, told
+    assert asked, told
+    assert "0 done, 0 failed, 2 left" in told
+    assert re.search(r"fake toy seed 0 \(cpu\) .*fit \d+/400 loss [\d.e-]+", told)
+    assert re.search(r"\[1/2\] fake toy seed 0: AUROC 0\.\d+ in \d+ s", told)
+    assert "stopping at the next checkpoint; Ctrl-C once more stops at once" in told
+    assert told.rstrip().endswith("interrupted; the same command goes on from here")
+    assert "Traceback" not in told
+    assert not bench.workers()
+    assert Store(bench.store).state(bench.run(train__pause=0.05)).name == "interrupted"
+
+
+def plain(text: str) -> str:
+    """Without what moves the cursor and colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
 @pytest.mark.slow
