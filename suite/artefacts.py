@@ -120,6 +120,7 @@ def _make(
         "key": need.key,
         "version": need.version,
         "identity": dict(need.identity),
+        "needs": {inner.kind: inner.key for inner in need.needs},
         "data": _digest(pack),
         "facts": made,
         "cost": {

@@ -5,7 +5,7 @@ Importing this loads neither torch nor mlflow, pandas or pydantic. Exit codes: 0
 """
 
 # The order of these imports is the order of the verbs in `suite --help`.
-from suite.cli import runs, results, data  # noqa: I001
+from suite.cli import runs, results, carry, data  # noqa: I001
 from suite.cli.base import app
 
 
@@ -14,4 +14,4 @@ def main() -> None:
     app()
 
 
-__all__ = ["app", "data", "main", "results", "runs"]
+__all__ = ["app", "carry", "data", "main", "results", "runs"]

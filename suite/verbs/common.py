@@ -163,22 +163,27 @@ def remember(plan: Plan, ask: Ask, store: Store) -> None:
     """Keep a copy of a spec with its options in ``<store>/specs/``: what was computed for it is reachable
     from it.
     """
-    text = plan.spec.path.read_text(encoding="utf-8")
-    profile = _profile_text(plan)
-    options = {"profile": plan.profile, "sets": list(ask.sets), "seeds": ask.seeds, "name": plan.spec.name}
-    if plan.stand_ins:
-        options["stand_ins"] = sorted(plan.stand_ins)
-    folder = (
-        store.root
-        / "specs"
-        / f"{plan.spec.name}-{key_of({**options, 'text': text, 'profile text': profile})[:8]}"
-    )
+    name, texts, options = memory(plan, ask)
+    folder = store.root / "specs" / name
     if (folder / "options.json").exists():
         return
-    files.write_text(folder / f"{plan.spec.name}.toml", text)
-    if profile:
-        files.write_text(folder / "profiles" / f"{plan.profile}.toml", profile)
-    files.write_json(folder / "options.json", {"format": 1, **options, "time": now()})
+    for place, text in texts.items():
+        files.write_text(folder / place, text)
+    files.write_json(folder / "options.json", {**options, "time": now()})
+
+
+def memory(plan: Plan, ask: Ask) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """What is kept of a plan: the name of its folder, its files' texts, and the options that it was asked for
+    with.
+    """
+    name = plan.spec.name
+    text, profile = plan.spec.path.read_text(encoding="utf-8"), _profile_text(plan)
+    options = {"profile": plan.profile, "sets": list(ask.sets), "seeds": ask.seeds, "name": name}
+    if plan.stand_ins:
+        options["stand_ins"] = sorted(plan.stand_ins)
+    texts = {f"{name}.toml": text} | ({f"profiles/{plan.profile}.toml": profile} if profile else {})
+    digest = key_of({**options, "text": text, "profile text": profile})[:8]
+    return f"{name}-{digest}", texts, {"format": 1, **options}
 
 
 def _profile_text(plan: Plan) -> str:

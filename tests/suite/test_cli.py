@@ -28,6 +28,7 @@ from suite.store import Store
 
 HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn'}"
 VERBS = ["validate", "plan", "run", "status", "report", "list", "show", "retry", "gc", "score", "sync", "ui"]
+VERBS += ["import", "export", "bundle"]
 
 
 def test_help_is_light(bench: Bench) -> None:
@@ -50,7 +51,8 @@ def test_an_option_means_the_same_wherever_it_is_taken() -> None:
     """The same words, default and environment variable in every verb, but where a verb has a use of its own."""
     verbs = get_command(app)
     assert isinstance(verbs, TyperGroup)
-    own = {("plan", "--force"), ("run", "--force"), ("score", "--out")}
+    own = {("plan", "--force"), ("run", "--force"), ("import", "--dry-run")}
+    own |= {("score", "--out"), ("bundle", "--out")}
     told: dict[str, dict[tuple[Any, ...], list[str]]] = {}
     for verb, command in verbs.commands.items():
         for one in command.params:
@@ -105,6 +107,26 @@ def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
     worst = json.loads(bench.cli("show", key, "--worst", "3", "--json"))
     assert len(worst) == 3
     assert worst[0]["wrong"] >= worst[2]["wrong"] > 0
+
+
+def test_results_travel_and_are_checked(bench: Bench) -> None:
+    """Exported in small archives, imported into another store, bundled there and checked anywhere."""
+    bench.cli("run", "toy.toml", "--in-process", "--no-mlflow")
+    assert "4 outcomes in 2 archives" in bench.cli("export", "out", "--max-mib", "0.02")
+    archives = sorted((bench.folder / "out").iterdir())
+    assert all(path.stat().st_size <= 0.02 * 2**20 for path in archives)
+    told = bench.cli("import", *map(str, archives), "--store", "two")
+    assert "4 outcomes of 4 fits" in told
+    rendered = bench.cli("report", "--store", "two", "--out", "tables", "--formats", "md")
+    assert "0.700±" in rendered
+    assert "4 of 4 runs" in bench.cli("bundle", "toy.toml", "--store", "two")
+    checked = bench.cli("bundle", "--check", "toy.zip", "--store", "three")
+    assert "the table comes out the same (4 runs)" in checked
+    assert "the same to the bit" in checked
+    assert "--check looks at a bundle" in bench.cli("bundle", "toy.toml", "--check", "toy.zip", code=2)
+    assert "is no bundle" in bench.cli("bundle", "--check", str(archives[0]), code=2)
+    assert "there is no" in bench.cli("import", "nowhere.zip", code=2)
+    assert "holds archives already" in bench.cli("export", "out", code=2)
 
 
 def test_seeds_fitted_with_other_packages_are_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
