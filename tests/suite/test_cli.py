@@ -298,12 +298,12 @@ def _slow(bench: Bench) -> tuple[str, ...]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_interrupts_with_a_checkpoint_and_130(bench: Bench) -> None:
+def test_a_request_to_end_interrupts_with_a_checkpoint_and_130(bench: Bench) -> None:
     arguments = _slow(bench)
     process = bench.start(*arguments, "-j", "1", "--seeds", "0")
     bench.wait_for(lambda: bench.told("fit") == 1)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, output + errors
     assert "Traceback" not in output + errors

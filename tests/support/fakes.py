@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,8 +29,8 @@ class Train(Settings):
 
 class Training(Settings):
     train: Train = setting(Train())
-    trouble: Literal["none", "fit", "loss", "scores", "artefact", "segfault", "memory", "killed"] = setting(
-        "none"
+    trouble: Literal["none", "fit", "loss", "scores", "artefact", "segfault", "memory", "killed", "child"] = (
+        setting("none")
     )
     uses: Literal["nothing", "artefact"] = setting("nothing")
 
@@ -38,10 +39,10 @@ class Scoring(Settings):
     gain: float = setting(1.0)
 
 
-def tell(word: str) -> None:
+def tell(word: str, pid: int | None = None) -> None:
     if path := os.environ.get("FAKE_LOG"):
         with open(path, "a") as stream:
-            stream.write(f"{word} {os.getpid()}\n")
+            stream.write(f"{word} {pid or os.getpid()}\n")
 
 
 def _needs(training: Settings, data: Mapping[str, Any], seed: int) -> tuple[Need, ...]:
@@ -130,6 +131,8 @@ class Fake:
                 raise RuntimeError("broke in the middle")
             if self.training.trouble == "segfault":
                 os.abort()
+            if self.training.trouble == "child" and step == first:
+                tell("child", subprocess.Popen(["sleep", "600"]).pid)
             if self.training.trouble == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.training.trouble == "memory":

@@ -21,9 +21,12 @@ from suite.deadline import Deadline
 from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display, LiveDisplay, duration
 from suite.executors.local import carry_out
+from suite.executors.schedule import Answers, Schedule
 from suite.executors.slots import WorkerSlot
+from suite.job import Keep
 from suite.plan import Run
 from suite.store import Store
+from suite.verbs.common import log_tail
 
 
 class Shown(Display):
@@ -84,24 +87,28 @@ def test_a_failed_artefact_fails_its_runs(bench: Bench) -> None:
     assert bench.told("make") == 1
 
 
-def test_a_crashing_method_is_failed_and_the_worker_replaced(bench: Bench) -> None:
-    finished, _ = _do(bench, [bench.run(trouble="segfault"), bench.run()])
-    assert _ends(finished) == ["failed", "done"]
-    assert "SIGABRT" in finished.ended[0].reason
-    state = Store(bench.store).state(finished.ended[0].task.run)
-    assert state.name == "failed", "its dead claim must not make it look interrupted, and be tried for ever"
-    assert bench.told("fit") == 2
-
-
-def test_out_of_memory_is_failed_and_the_next_run_has_a_worker_of_its_own(bench: Bench) -> None:
-    """What a failed run has left in memory must not take the next one's place."""
-    finished, _ = _do(bench, [bench.run(trouble="memory"), bench.run()])
-    assert _ends(finished) == ["failed", "done"]
-    assert finished.ended[0].reason == (
-        "out of memory (fewer at a time: -j or --per-device; a smaller batch): "
-        "CUDA out of memory. Tried to allocate 2.00 GiB"
-    )
-    assert len({line.split()[1] for line in bench.log.read_text().splitlines()}) == 2
+def test_whatever_goes_wrong_is_failed_with_a_reason_and_a_log_and_has_no_outcome(bench: Bench) -> None:
+    """The rest goes on. What a run out of memory has left must not take the next one's place, so that it has a
+    worker of its own.
+    """
+    reasons = {
+        "loss": "loss is nan at step 1 of 8",
+        "scores": "1 of 30 values of the method's score are not finite",
+        "memory": "out of memory (fewer at a time: -j or --per-device; a smaller batch): CUDA out of memory. Tried to "
+        "allocate 2.00 GiB",
+        "segfault": "its worker was killed by SIGABRT",
+    }
+    runs = {trouble: bench.run(trouble=trouble) for trouble in reasons}
+    finished, _ = _do(bench, [*runs.values(), bench.run()])
+    assert _ends(finished) == ["failed"] * 4 + ["done"]
+    store = Store(bench.store)
+    for (trouble, run), ended in zip(runs.items(), finished.ended, strict=False):
+        state = store.state(run)
+        assert (state.name, state.reason) == ("failed", ended.reason)
+        assert reasons[trouble] in state.reason
+        assert any("failed: " in line for line in log_tail(store.run_folder(run.train_key), 1)), trouble
+    assert [outcome.train_key for outcome in store.outcomes()] == [bench.run().train_key]
+    assert len({line.split()[1] for line in bench.log.read_text().splitlines()}) == 3
     assert not bench.workers()
 
 
@@ -151,15 +158,16 @@ def test_what_does_not_stop_is_ended_when_the_time_is_up(bench: Bench) -> None:
     begun: list[float] = []
 
     def fitting() -> bool:
-        begun.extend([time.monotonic()] * bench.told("fit"))
+        begun.extend([time.monotonic()] * bench.told("child"))
         return bool(begun)
 
-    run = bench.run(train__pause=120)  # no checkpoint before two minutes have passed
+    # No checkpoint before two minutes have passed, and a process of its own that would outlive the worker.
+    run = bench.run(train__pause=120, trouble="child")
     finished, _ = _do(bench, [run], deadline=At(fitting, fitting))
     assert _ends(finished) == ["interrupted"]
     assert time.monotonic() - begun[0] < 60
     assert finished.late
-    assert not bench.workers()
+    bench.wait_for(lambda: not bench.workers(), 10)
     assert Store(bench.store).state(run).name == "interrupted"
 
 
@@ -168,6 +176,45 @@ def test_nothing_is_begun_when_there_is_no_time(bench: Bench) -> None:
     assert _ends(finished) == ["skipped"]
     assert finished.late
     assert bench.told("fit") == 0
+
+
+class Place:
+    """A slot in which everything is done at once."""
+
+    number, device, began = 0, "cpu", 0.0
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers, self.given = answers, list[Task]()
+        self.task: Task | None = None
+
+    def give(self, task: Task, keep: Keep) -> None:
+        self.task = task
+        self.given.append(task)
+        self.answers.put((self, {"end": "done"}))
+
+    def finish(self, answer: dict[str, Any] | None) -> Ended | None:
+        task, self.task = self.task, None
+        return Ended(task, "done") if task else None
+
+    def progress(self) -> dict[str, Any]:
+        return {}
+
+    def ask_to_stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def dismiss(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def test_the_longest_way_is_begun_first(bench: Bench) -> None:
+    short, long = Task(bench.run(), seconds=5.0), Task(bench.run(seed=1), seconds=50.0)
+    chain = Task(bench.run(uses="artefact"), seconds=49.0)
+    answers: Answers = SimpleQueue()
+    place = Place(answers)
+    Schedule([short, long, chain], Options(store=bench.store), Shown(3), [place], answers).work()
+    assert [task.run.train_key if task.run else "artefact" for task in place.given] == [
+        "artefact",
+        *(task.run.train_key for task in (long, chain, short) if task.run),
+    ]
 
 
 def test_a_worker_sees_its_own_device_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
