@@ -33,6 +33,8 @@ SIGN_STEPS = (1, 30, 50, 100, 130, 200, 330, 500, 700, 950)
 """The steps at which the variance between dissolved images is recorded: it falls as different inputs become
 alike.
 """
+SIGN_IMAGES = 64
+"""How many images that variance is taken between."""
 
 
 class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
@@ -197,7 +199,7 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
     predict, alphas_cumprod, _ = load(context.folder, context.device, "ema")
     signs = {
         "loss": [{"step": step, "loss": loss} for step, loss in trainer.curve],
-        "variance": variance_between(images[:256].to(context.device), predict, alphas_cumprod),
+        "variance": variance_between(images[:SIGN_IMAGES].to(context.device), predict, alphas_cumprod),
         "images": len(images),
     }
     (context.folder / "signs.json").write_text(json.dumps(signs), encoding="utf-8")

@@ -56,10 +56,10 @@ def test_the_steps_that_are_measured_are_those_of_training(dissolve: dict[str, A
 def test_memory_grows_with_the_batch() -> None:
     def measured(batch: int) -> dict[str, Any]:
         train = {"batch": batch, "optimiser": "adam"}
-        identity = {**SLIM, "size": 96, "network": PAPER["network"], "train": train}
+        identity = {**SLIM, "size": 64, "network": PAPER["network"], "train": train}
         return costs.make_memory(identity, None, CPU)
 
-    small, large = measured(2), measured(8)
+    small, large = measured(2), measured(16)
     assert small["measure"] == "process"
     assert 0 < small["rest_mb"] < small["peak_memory_mb"] < large["peak_memory_mb"]
 

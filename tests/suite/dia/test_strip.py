@@ -56,6 +56,7 @@ def test_kernels_by_the_same_blur_as_in_training(tmp_path: Path, pack: Pack) -> 
 
 def test_steps_by_the_diffusion_model(tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffusion, "MULTIPLIERS", (1, 2))
+    monkeypatch.setattr(diffusion, "SIGN_STEPS", (1, 500))
     model, made = tmp_path / "model", tmp_path / "strip"
     model.mkdir()
     made.mkdir()
