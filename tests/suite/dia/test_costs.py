@@ -59,7 +59,7 @@ def test_memory_grows_with_the_batch() -> None:
         identity = {**SLIM, "size": 64, "network": PAPER["network"], "train": train}
         return costs.make_memory(identity, None, CPU)
 
-    small, large = measured(2), measured(16)
+    small, large = measured(2), measured(8)
     assert small["measure"] == "process"
     assert 0 < small["rest_mb"] < small["peak_memory_mb"] < large["peak_memory_mb"]
 
