@@ -57,7 +57,10 @@ def test_trials_are_runs_and_the_winner_is_run_on_the_test_images(bench: engine.
 
 
 def test_more_trials_go_on_where_the_first_ended(bench: engine.Bench) -> None:
-    bench.cli("search", "find.toml", "--no-mlflow", "--trials", "2", "--no-final")
+    words = ("search", "find.toml", "--no-mlflow", "--trials", "2", "--no-final")
+    assert "unfinished: the time is up" in bench.cli(*words, "--max-time", "0.1s", code=3)
+    assert bench.told("fit") == 0
+    bench.cli(*words)
     assert not (bench.folder / "reports" / "out" / "find_winner.md").exists()
     said = bench.cli("search", "find.toml", "--no-mlflow", "--trials", "3", "--no-final")
     assert "2 of 3 trials" in said
