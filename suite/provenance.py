@@ -31,6 +31,8 @@ PACKAGES = (
     "FrEIA",
 )
 """Whose versions may move a number."""
+NOTED = "_revision.json"
+"""Beside this module, in a copy of a checkout: the checkout's revision and whether it had changes."""
 
 
 def source_hash(method: MethodInfo) -> str:
@@ -121,9 +123,12 @@ def revision() -> tuple[str | None, bool]:
     """The git revision (12 hex digits) of the checkout that the suite runs from, and whether it has
     uncommitted changes.
 
-    ``(None, False)`` when it is installed from a wheel, or git is not there.
+    ``(None, False)`` when it is installed from a wheel, or git is not there. A copy that another machine works
+    with (:mod:`suite.executors.ray_code`) says it of the checkout that it was made from.
     """
     folder = Path(__file__).resolve().parent
+    if noted := files.peek_json(folder / NOTED):
+        return noted.get("revision"), bool(noted.get("dirty"))
     head = _git(folder, "rev-parse", "--short=12", "HEAD")
     # A package inside somebody else's repository (in a virtual environment, say) is not that repository's.
     if head is None or not _git(folder, "ls-files", Path(__file__).name):

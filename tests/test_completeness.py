@@ -26,6 +26,8 @@ TESTED_THROUGH = {
     "tests/suite/test_run.py": "suite/{artefacts,attempt,stages}.py",
     # The parent's side and the child's side of one conversation.
     "tests/suite/executors/test_local.py": "suite/executors/{display,in_process,schedule,slots,worker}.py",
+    # The driver's side and the machines' side of one conversation, and how it is asked for.
+    "tests/suite/executors/test_ray.py": "suite/executors/{choice,ray_code,ray_depot,ray_node,ray_slots}.py",
     # Halves of a module that was cut in two for its length.
     "tests/suite/data/test_pack.py": "suite/data/build.py",
     "tests/suite/data/test_phantom.py": "suite/data/anatomy.py",
@@ -64,7 +66,7 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
-EXTRAS = ("anomalib", "stable-diffusion")
+EXTRAS = ("anomalib", "ray", "stable-diffusion")
 """Extras whose packages the suite imports where they are asked for."""
 
 

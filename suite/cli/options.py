@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
+class ExecutorChoice(StrEnum):
+    """Where runs happen."""
+
+    local = "local"
+    ray = "ray"
+
+
 class KeepChoice(StrEnum):
     """What stays of a finished fit."""
 
@@ -77,6 +84,19 @@ MaxTime = Annotated[
     str | None,
     typer.Option(metavar="3h", help="End in time, with runs at a checkpoint and exit code 3 (h, m, s)."),
 ]
+Executor = Annotated[
+    ExecutorChoice, typer.Option(help="Where runs happen: on this machine, or on a Ray cluster.")
+]
+Address = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; auto: the one of this machine.")
+]
+GpusPerRun = Annotated[
+    float | None, typer.Option(min=0, help="On a Ray cluster: GPUs of each run, 0.5 for half of one.")
+]
+SharedStore = Annotated[
+    bool,
+    typer.Option("--shared-store", help="All machines of the Ray cluster see the store and write in it."),
+]
 Keep = Annotated[
     KeepChoice, typer.Option(help="What stays of a finished fit: snapshots and weights, or fewer.")
 ]
@@ -132,6 +152,10 @@ def how(
     threads: Threads = 1,
     devices: Devices = "",
     per_device: PerDevice = None,
+    executor: Executor = ExecutorChoice.local,
+    address: Address = "auto",
+    gpus_per_run: GpusPerRun = None,
+    shared_store: SharedStore = False,
     keep: Keep = KeepChoice.all,
     limit: Limit = None,
     fail_fast: FailFast = False,
@@ -145,11 +169,26 @@ def how(
     """A maker of ``how``."""
     from suite import devices as places
     from suite.deadline import Deadline, parse
+    from suite.executors.choice import Remote
     from suite.verbs.carry_out import How
+    from suite.vocabulary import SpecErrors
 
     deadline = Deadline(parse(max_time)) if max_time is not None else None
     names = places.chosen(listed(devices))
+    remote = None
+    if executor is ExecutorChoice.ray:
+        given = {"--devices (use --gpus-per-run)": devices, "--in-process": in_process}
+        remote = Remote(address, gpus_per_run, per_device or 1, jobs, shared_store)
+    else:
+        given = {
+            "--address": address != "auto",
+            "--gpus-per-run": gpus_per_run,
+            "--shared-store": shared_store,
+        }
+    if others := [name for name, value in given.items() if value]:
+        raise SpecErrors([f"--executor {executor}: leave out {', '.join(others)}"])
     return How(
+        remote=remote,
         slots=places.slots(names, jobs, per_device, threads),
         threads=threads,
         keep=keep.value,

@@ -33,6 +33,8 @@ from suite.registry import DataInfo
 from suite.settings import KEY_LENGTH, key_of
 
 ARRAYS = ("images", "classes", "splits", "ids", "hashes")
+LISTINGS = "listings.json"
+"""Beside packs whose sources are on another machine: data set -> the listing that names its pack."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def load(
     Raises DataMissing (what to get) and DataFault (what is wrong), each with one line.
     """
     root = data_root or default_data_root()
-    identity = _identity(info, settings, root)
+    identity = _identity(info, settings, store_root, root)
     folder = _folder(identity, store_root)
     if anew or not (folder / "manifest.json").is_file():
         build(info, identity, root, folder, replace=anew)
@@ -120,7 +122,7 @@ def find(
     """
     root = data_root or default_data_root()
     try:
-        folder = _folder(_identity(info, settings, root), store_root)
+        folder = _folder(_identity(info, settings, store_root, root), store_root)
         if (folder / "manifest.json").is_file():
             return folder
         look = beside(info, "find")
@@ -157,7 +159,7 @@ def manifest(
     """The manifest if the set is packed, without opening the images; else empty. Cheap, raises nothing."""
     root = data_root or default_data_root()
     try:
-        folder = _folder(_identity(info, settings, root), store_root)
+        folder = _folder(_identity(info, settings, store_root, root), store_root)
     except (ImportError, OSError, DataMissing, DataFault):
         return {}
     return dict(files.peek_json(folder / "manifest.json"))
@@ -171,15 +173,16 @@ def known_digest(
     return None if digest is None else str(digest)
 
 
-def _identity(info: DataInfo, settings: DataSettings, root: Path) -> dict[str, Any]:
+def _identity(info: DataInfo, settings: DataSettings, store_root: Path, root: Path) -> dict[str, Any]:
     """What names a pack on this machine. A folder's files may change under its name, so their listing
-    takes part.
+    takes part; where only the pack came (to a machine of a cluster), its listing came with it.
     """
     size = settings.size or info.size
     identity = {"name": info.name, "recipe": info.recipe, "size": size, "split_seed": SPLIT_SEED}
     identity |= lesions(info, settings)
     if listing := beside(info, "listing"):
-        identity["source"] = listing(info, root)
+        came = files.peek_json(store_root / "artefacts" / "data" / LISTINGS).get(info.name)
+        identity["source"] = came or listing(info, root)
     return identity
 
 

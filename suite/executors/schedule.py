@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -69,7 +69,11 @@ Answers = SimpleQueue[tuple[Slot, dict[str, Any] | None]]
 
 
 class Schedule:
-    """One invocation. All decisions are made in its one thread."""
+    """One invocation. All decisions are made in its one thread.
+
+    ``grow`` is told now and then how many slots would have something to do, and may add to ``slots`` and remove
+    idle ones.
+    """
 
     def __init__(
         self,
@@ -78,9 +82,10 @@ class Schedule:
         display: Display,
         slots: Sequence[Slot],
         answers: Answers,
+        grow: Callable[[int], None] | None = None,
     ) -> None:
         self.options, self.display = options, display
-        self.slots, self.answers = slots, answers
+        self.slots, self.answers, self.grow = slots, answers, grow
         self.store = Store(options.store)
         self.waiting = longest_first(with_artefacts(list(tasks), self.store))
         self.elsewhere: list[Task] = []
@@ -108,6 +113,8 @@ class Schedule:
             try:
                 while self.busy or (not self.stopping and (self.waiting or self.elsewhere or self._fed())):
                     self._heed()
+                    if self.grow is not None and not self.stopping:
+                        self.grow(len(self.busy) + self._startable())
                     self._deal()
                     self._listen()
                     self._look_elsewhere()
@@ -154,20 +161,27 @@ class Schedule:
 
     def _next(self) -> Task | None:
         """The first task that may start: its artefacts are made, and nobody works on the same fit."""
-        occupied = {slot.task.place for slot in self.busy if slot.task} | {t.place for t in self.elsewhere}
+        occupied, making = self._occupied(), self._making()
         for task in list(self.waiting):
             if reason := self._broken(task):
                 self.waiting.remove(task)
                 self._end(Ended(task, "failed", reason))
-            elif task.place not in occupied and not self._wants(task):
+            elif task.place not in occupied and not _wants(task, making):
                 return task
         return None
 
-    def _wants(self, task: Task) -> bool:
-        """Whether an artefact that it needs is still to be made by another task."""
+    def _startable(self) -> int:
+        """How many waiting tasks could start at once."""
+        making, occupied = self._making(), self._occupied()
+        return len({task.place for task in self.waiting if not _wants(task, making)} - occupied)
+
+    def _occupied(self) -> set[str]:
+        return {slot.task.place for slot in self.busy if slot.task} | {task.place for task in self.elsewhere}
+
+    def _making(self) -> set[tuple[str, str]]:
+        """The artefacts that are still to be made."""
         others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
-        making = {(other.need.kind, other.need.key) for other in others if other.need is not None}
-        return any((need.kind, need.key) in making for need in task.needs)
+        return {(other.need.kind, other.need.key) for other in others if other.need is not None}
 
     def _broken(self, task: Task) -> str:
         """Why a task cannot succeed: an artefact, or the fit that it shares, failed in this invocation."""
@@ -303,6 +317,11 @@ class Schedule:
         self.display.line(why)
         for slot in self.busy:
             slot.ask_to_stop()
+
+
+def _wants(task: Task, making: Collection[tuple[str, str]]) -> bool:
+    """Whether an artefact that a task needs is still to be made by another."""
+    return any((need.kind, need.key) in making for need in task.needs)
 
 
 def _held(store: Store, task: Task) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from suite.assess import History
 from suite.deadline import Deadline
 from suite.executors import Ended, Finished, Options, Task
+from suite.executors.choice import Executor, Remote, executor
 from suite.goals import Goal, assess_goals
 from suite.job import Force, Keep
 from suite.plan import Assessment, Plan, assess
@@ -32,6 +34,7 @@ class How:
     """How runs are carried out, as the options say. ``slots``: the device of each place for a run."""
 
     slots: tuple[str, ...] = ("cpu",)
+    remote: Remote | None = None
     threads: int = 1
     keep: Keep = "all"
     limit: int | None = None
@@ -44,6 +47,12 @@ class How:
     out: Path = Path("reports/out")
     mirror: bool = True
     tracking_uri: str | None = None
+
+    def executor(self, *, needed: bool = True) -> AbstractContextManager[Executor]:
+        """Where runs happen."""
+        return executor(
+            self.slots, self.threads, in_process=self.in_process, remote=self.remote, needed=needed
+        )
 
 
 @dataclass
@@ -87,24 +96,19 @@ def run(ask: Ask, how: How) -> int:
     if searches := [plan.spec.name for plan in plans if plan.spec.search is not None]:
         raise SpecErrors(f"{name} is a search, not a table: suite search {name}" for name in searches)
     work = _judge(plans, store, ask, how)
-    _announce(plans, work, ask, how)
     states = ("failed", "interrupted") if how.retry else MAY_RUN
     tasks = work.tasks(states, how.force)[: how.limit]
-    if tasks:
-        tasks = _foreseen(tasks, work.history, ask, how)
-    blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
-    stuck = [(f"{count} of {name}", reason) for (name, reason), count in blocked.items()]
-    stuck += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
-    for reason, names in _by_reason(stuck).items():
-        say(f"{', '.join(names)} blocked: {reason}")
-    if not how.retry and (failed := [*work.due(["failed"]), *work.due_goals(["failed"])]):
-        say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
     finished = Finished(())
-    mirrors = _mirrors(plans, store, how)
-    if tasks:
-        for plan in plans:
-            common.remember(plan, ask, store)
-        finished = _carry_out(tasks, store, ask, how, mirrors)
+    with how.executor(needed=bool(tasks)) as place:
+        _announce(plans, work, ask, how, place)
+        if tasks:
+            tasks = _foreseen(tasks, work.history, ask, how, place)
+        _tell_what_is_left_out(work, ask, how)
+        mirrors = _mirrors(plans, store, how)
+        if tasks:
+            for plan in plans:
+                common.remember(plan, ask, store)
+            finished = _carry_out(tasks, store, ask, how, place, mirrors)
     if finished.interrupted:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED
@@ -118,6 +122,16 @@ def run(ask: Ask, how: How) -> int:
     for mirror in mirrors:
         mirror.close()
     return _exit_code(finished, _judge(plans, store, ask, How()))
+
+
+def _tell_what_is_left_out(work: Work, ask: Ask, how: How) -> None:
+    blocked = Counter((one.run.dataset, one.reason) for one in work.due(["blocked"]))
+    stuck = [(f"{count} of {name}", reason) for (name, reason), count in blocked.items()]
+    stuck += [(str(one.need), one.reason) for one in work.due_goals(["blocked"])]
+    for reason, names in _by_reason(stuck).items():
+        say(f"{', '.join(names)} blocked: {reason}")
+    if not how.retry and (failed := [*work.due(["failed"]), *work.due_goals(["failed"])]):
+        say(f"{len(failed)} failed before and are left alone: suite retry {' '.join(ask.specs)}")
 
 
 def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
@@ -139,17 +153,16 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return groups
 
 
-def _announce(plans: Sequence[Plan], work: Work, ask: Ask, how: How) -> None:
+def _announce(plans: Sequence[Plan], work: Work, ask: Ask, how: How, place: Executor) -> None:
     lines = dict.fromkeys(common.profile_line(plan, ask.profile) for plan in plans)
-    devices = ", ".join(dict.fromkeys(how.slots))
-    where = f"on {devices}, {len(how.slots)} at a time, {how.threads} thread(s) each"
+    where = f"on {place.where}, {place.places} at a time, {how.threads} thread(s) each"
     say(f"{'; '.join(lines)}; {where}; results in {ask.store}")
     for line in common.stand_in_lines(plans):
         say(line)
     say(look.totals(list(work.verdicts.values()), list(work.goals.values())))
 
 
-def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How) -> list[Task]:
+def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How, place: Executor) -> list[Task]:
     """Tell what there is to come; the tasks with what the store tells of their time. SpecErrors when the disk cannot
     hold it.
     """
@@ -158,10 +171,10 @@ def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How) -> li
     from suite.past import Past
 
     store = history.store
-    past = Past(store, how.slots[0].partition(":")[0], history.outcomes.values)
+    past = Past(store, place.device.partition(":")[0], history.outcomes.values)
     tasks = foresight.timed(tasks, past)
     every = with_artefacts(tasks, store, past)
-    seen = foresight.foresee(every, past, keep=how.keep, slots=len(how.slots), data_root=ask.data_root)
+    seen = foresight.foresee(every, past, keep=how.keep, slots=place.places, data_root=ask.data_root)
     remedy = "free some, keep less (--keep last, --keep none), or take another --store"
     if seen.impossible:
         least, free = foresight.amount(seen.sure), foresight.amount(seen.free)
@@ -177,7 +190,7 @@ def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How) -> li
 
 
 def _carry_out(
-    tasks: Sequence[Task], store: Store, ask: Ask, how: How, mirrors: Sequence[Mirror]
+    tasks: Sequence[Task], store: Store, ask: Ask, how: How, place: Executor, mirrors: Sequence[Mirror]
 ) -> Finished:
     if how.retry:
         for task in tasks:
@@ -191,7 +204,7 @@ def _carry_out(
     options = Options(
         store=store.root.absolute(),
         data_root=ask.data_root.absolute() if ask.data_root else None,
-        slots=min(len(how.slots), len(tasks)),
+        slots=min(place.at_most or len(tasks), len(tasks)),
         threads=how.threads,
         devices=how.slots,
         keep=how.keep,
@@ -200,14 +213,9 @@ def _carry_out(
         deadline=how.deadline,
         on_end=on_end,
     )
-    if how.in_process:
-        from suite.executors import in_process
-
-        return in_process.carry_out(tasks, options)
     from suite.executors.display import display
-    from suite.executors.local import carry_out
 
-    return carry_out(tasks, options, display(len(tasks), common.console()))
+    return place.carry_out(tasks, options, display(len(tasks), common.console()))
 
 
 def _exit_code(finished: Finished, after: Work) -> int:

@@ -70,7 +70,6 @@ class _Searcher:
     def _carry_out(self, wanted: int) -> Finished:
         """The runs of the trials one after another in one worker, and those of the reference."""
         from suite.executors.display import display
-        from suite.executors.local import carry_out as work
 
         feed = _Feed(self._asked_for(wanted), self._run, self.store)
         options = Options(
@@ -85,7 +84,8 @@ class _Searcher:
             more=feed.more,
         )
         try:
-            return work([], options, display((wanted + 1) * len(self.seeds), common.console()))
+            with replace(self.how, in_process=False).executor() as place:
+                return place.carry_out([], options, display((wanted + 1) * len(self.seeds), common.console()))
         finally:
             feed.requests.close()
 
