@@ -71,10 +71,11 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", durable=durable)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path | str) -> dict[str, Any] | None:
     """The JSON object in ``path``; None when there is no such file. FileFault when it is anything else."""
     try:
-        value = json.loads(path.read_bytes())
+        with open(path, "rb") as stream:
+            value = json.loads(stream.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, UnicodeDecodeError) as error:

@@ -53,7 +53,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._warned: set[Path] = set()
+        self._warned: set[str] = set()
 
     # Places
 
@@ -126,9 +126,9 @@ class Store:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every outcome in the store, by folder name; spoilt files are warned of and passed over."""
-        for run in _folders(self.root / "runs"):
+        for run in _folders(os.path.join(self.root, "runs")):
             for evaluation in _folders(os.path.join(run, "eval")):
-                found = self._read(Path(evaluation))
+                found = self._read(evaluation)
                 if found is not None:
                     yield found
 
@@ -180,8 +180,9 @@ class Store:
             target = folder / "previous" / f"{stamp}-{name}"
             files.write(target, lambda stream, name=name: stream.write((folder / name).read_bytes()))  # type: ignore[misc]
 
-    def _read(self, folder: Path) -> Outcome | None:
-        path = folder / "outcome.json"
+    def _read(self, folder: Path | str) -> Outcome | None:
+        # Texts, not paths: a large store has this asked ten thousand times.
+        path = os.path.join(folder, "outcome.json")
         try:
             plain = files.read_json(path)
             if plain is None:
@@ -193,14 +194,14 @@ class Store:
         except OutcomeFault as fault:
             self._warn(path, f"is no outcome: {fault}")
             return None
-        if not os.path.exists(folder / "scores.npz"):
+        if not os.path.exists(os.path.join(folder, "scores.npz")):
             self._warn(path, "has no scores.npz beside it")
             return None
         return found
 
-    def _warn(self, path: Path, message: str) -> None:
-        if path not in self._warned:
-            self._warned.add(path)
+    def _warn(self, path: Path | str, message: str) -> None:
+        if str(path) not in self._warned:
+            self._warned.add(str(path))
             logger.warning("%s: %s; it counts as absent and the next run replaces it", path, message)
 
     # Artefacts
@@ -242,14 +243,12 @@ def now() -> str:
 
 
 def _folders(parent: Path | str) -> list[str]:
-    """Paths of the sub-folders, sorted; none when ``parent`` is absent."""
+    """Paths of what lies in a folder, sorted; none when it is absent. Where a file lies too, nothing is found in it."""
     try:
-        with os.scandir(parent) as entries:
-            return sorted(
-                entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()
-            )
+        names = sorted(name for name in os.listdir(parent) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [os.path.join(parent, name) for name in names]
 
 
 __all__ = ["Claim", "Outcome", "OutcomeFault", "State", "Store", "now"]
