@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ from suite.spec import load_spec
 CUBE = 1024
 SAMPLES = 10
 CPU = torch.device("cpu")
+SCALE = "scale: plan, scan and report of 10,000 runs"
 
 
 def product_rate(a: Tensor, b: Tensor) -> float:
@@ -200,6 +202,12 @@ def main() -> None:
             f"{WORKERS}: {told['one']:.0f} s and {told['two']:.0f} s, {told['ratio']:.2f} times as many a second "
             f"(load {told['load']:.1f} on {told['cores']} cores)"
         )
+    if not arguments.only or arguments.only in SCALE:
+        sys.path.insert(0, str(Path(__file__).parent / "support"))
+        import scale
+
+        with tempfile.TemporaryDirectory() as scratch:
+            results[SCALE] = scale.measure(Path(scratch))
     arguments.out.mkdir(parents=True, exist_ok=True)
     content = {"torch": torch.__version__, "machine": platform.machine(), "results": results}
     (arguments.out / "bench.json").write_text(json.dumps(content, indent=2))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from suite import registry
-from suite.assess import Assessment
+from suite.assess import Assessment, History
 from suite.data import pack
 from suite.data.identity import DataSettings
 from suite.plan import Plan, Run, assess, expand
@@ -83,6 +83,20 @@ def test_an_empty_store_has_everything_to_run_and_stays_empty(found: Plan, store
     assert told(found, store) == [("to run", "new")] * 4
     assert [one.run for one in assess(found, store)] == list(found.runs)
     assert not store.root.exists()
+
+
+def test_the_outcomes_are_read_once_for_any_number_of_plans(
+    found: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(store, found.runs[0])
+    read, reading = Store.outcomes, []
+    monkeypatch.setattr(Store, "outcomes", lambda self: reading.append(1) or read(self))
+    history = History(store)
+    assert not reading
+    for _ in range(3):
+        verdict = assess(found, store, history=history)[0]
+        assert verdict.outcome == store.outcome(found.runs[0].train_key, found.runs[0].eval_key)
+    assert len(reading) == 1
 
 
 def test_done_runs_are_done_and_their_sisters_miss_a_seed(found: Plan, store: Store) -> None:
