@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite import files, registry
+from suite import files, registry, seals
 from suite.data import pack as packs
 from suite.data.identity import data_settings
 from suite.detector import Context, Interrupted, derive_seed
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from suite.data.pack import Pack
 
 POLL = 0.3
+BESIDE = {"claim.json", "origin.json", "state.json", "progress.json", "metrics.jsonl", "environment.json"}
+BESIDE |= {"log.txt", "resume.pt"}
+"""What lies in an artefact's folder beside what was made."""
 
 
 def usable(store: Store, need: Need, pack: Pack | None) -> dict[str, Any] | None:
     """The facts of a finished artefact that was made from these very data, else None."""
-    facts = store.artefact(need)
+    facts = store.artefact(need, thorough=True)
     return facts if facts is not None and facts.get("data") == _digest(pack) else None
 
 
@@ -47,6 +50,8 @@ def ensure(need: Need, store: Store, conditions: Conditions, stop: Callable[[], 
     pack = pack_of(need, store, conditions)
     while True:
         if (facts := usable(store, need, pack)) is not None:
+            # (Still there, where its maker was killed at the very end.)
+            (store.artefact_folder(need.kind, need.key) / "resume.pt").unlink(missing_ok=True)
             return facts
         try:
             return make(need, store, conditions, stop)
@@ -92,6 +97,7 @@ def _make(
     from suite.provenance import environment, write_lock
     from suite.stages import seed_everything
 
+    files.sweep(folder)
     for stale in ("done.json", "state.json"):
         (folder / stale).unlink(missing_ok=True)
     _settle_data(folder, _digest(pack))
@@ -110,7 +116,8 @@ def _make(
         progress=recorder.stage("fit"),
         stop=stop,
     )
-    made = registry.load(need.make)(dict(need.identity), pack, context)
+    with files.blaming_the_disk(folder):
+        made = registry.load(need.make)(dict(need.identity), pack, context)
     recorder.flush()
     made_in = {**environment(), "device": device_name(conditions.device), "threads": conditions.threads}
     write_lock(folder, made_in)
@@ -129,12 +136,17 @@ def _make(
             **cost.peaks(conditions.device),
         },
         "environment": made_in,
+        "files": seals.of(folder, (path for path in folder.iterdir() if _is_product(path))),
         "finished": now(),
     }
     files.write_json(folder / "done.json", facts)
     (folder / "resume.pt").unlink(missing_ok=True)
     recorder.close(finished=True)
     return facts
+
+
+def _is_product(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.name not in BESIDE
 
 
 def _digest(pack: Pack | None) -> str:

@@ -4,18 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite import cost, files, provenance, registry, stages
+from suite import cost, files, provenance, registry, seals, stages
 from suite.artefacts import ensure
+from suite.claims import Claim
 from suite.data import pack as packs
 from suite.data import select
 from suite.data.identity import data_settings, scored
 from suite.data.pack import Pack
 from suite.data.select import Selection
-from suite.detector import Detector
+from suite.detector import Detector, Interrupted
 from suite.devices import device_name
 from suite.job import SNAPSHOTS, Conditions, fit_serves
 from suite.metrics import evaluate
@@ -39,11 +40,15 @@ class Attempt:
         conditions: Conditions,
         folder: Path,
         recorder: Recorder,
-        stop: Callable[[], bool],
+        claim: Claim,
     ) -> None:
         self.run, self.store, self.conditions = run, store, conditions
-        self.folder, self.recorder, self.stop = folder, recorder, stop
+        self.folder, self.recorder, self.claim = folder, recorder, claim
         self.stage: Stage = "fit"
+
+    def stop(self) -> bool:
+        """Whether the attempt is to end: it was asked to, or the run is another process's by now."""
+        return self.conditions.stop() or self.claim.lost
 
     def outcome(self) -> Outcome:
         """Do what is not done yet, write the outcome, and remove what need not be kept."""
@@ -65,6 +70,8 @@ class Attempt:
             stop=self.stop,
         )
         fit = self._fit(bench, pack, len(training.indices))
+        # (Again, where a kill came between the two.)
+        (bench.checkpoints / "resume.pt").unlink(missing_ok=True)
         self.stage = "score"
         meter, result = self._score(bench, seen, test)
         outcome = self._written(seen, test, fit, result, meter)
@@ -105,11 +112,12 @@ class Attempt:
             "artefact_info": made,
             "source": source,
             "notes": [*notes, *bench.notes],
+            "files": seals.of(self.folder, [bench.weights, *map(bench.snapshot, bench.snapshots())]),
             "finished": now(),
         }
         self.recorder.flush()
         files.write_json(self.folder / "fit.json", facts)
-        (bench.checkpoints / "resume.pt").unlink(missing_ok=True)
+        self.recorder.log(f"fitted in {meter.seconds:.0f} s")
         return facts
 
     def _settle(self, bench: Bench, pack: Pack, source: str) -> tuple[bool, list[str]]:
@@ -195,6 +203,8 @@ class Attempt:
             notes=tuple(notes),
             candidates=result.candidates,
         )
+        if not self.claim.held():
+            raise Interrupted
         self.store.write_outcome(outcome, test.ids, test.labels, result.score, result.parts)
         return outcome
 

@@ -5,7 +5,8 @@ touches it every few seconds. It is created by a hard link, which only one proce
 when its process is gone (same host), or when its heartbeat stands still for a minute (another host); who
 finds it dead takes it over. Taking over is itself guarded by a claim named after the dead one's token, so
 that of many finders one wins and a fresh claim is never mistaken for the dead one. Nothing here relies on
-file locks, so network file systems will do.
+file locks, so network file systems will do: a claim is opened before its age is taken, since only opening makes
+their clients look anew, and ages are told by the file system's own clock.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,8 @@ BEAT = 5.0
 """Seconds between two touches of a claim."""
 SILENCE = 60.0
 """Seconds without a touch after which the owner on another host counts as dead."""
+LITTER = 3600.0
+"""Seconds after which what a killed claimant left half made is removed."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,15 @@ class Claim:
         """
         return self._lost
 
+    def held(self) -> bool:
+        """Whether it is still held, looked up at this moment."""
+        self._lost = self._lost or _token_in(self.path) != self.token
+        return not self._lost
+
     def _beat(self) -> None:
         while not self._done.wait(BEAT):
             with suppress(OSError):
-                if _token_in(self.path) != self.token:
-                    self._lost = True
+                if not self.held():
                     return
                 os.utime(self.path)
 
@@ -103,14 +110,40 @@ def claim(folder: Path, **facts: Any) -> Claim | None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     token = _acquire(folder / NAME, facts)
-    return Claim(folder / NAME, token) if token else None
+    if not token:
+        return None
+    _sweep(folder)
+    return Claim(folder / NAME, token)
 
 
-def owner(folder: Path, now: float | None = None) -> Owner | None:
-    """Who holds the claim on a folder, dead or alive; None when there is none. ``now`` is the file system's
-    time.
-    """
-    return _read(folder / NAME, time.time() if now is None else now)
+def owner(folder: Path) -> Owner | None:
+    """Who holds the claim on a folder, dead or alive; None when there is none."""
+    found = _read(folder / NAME, time.time())
+    if found is None or found.machine == machine():
+        return found
+    # Another host's claim is judged by its age, and this host's clock may be wrong.
+    return replace(found, silence=found.silence + _clock(folder) - time.time())
+
+
+def _clock(folder: Path) -> float:
+    """The file system's time, told by a file made for it; this host's where none can be made."""
+    probe = folder / f".{NAME}.{uuid.uuid4().hex}"
+    try:
+        with probe.open("xb") as stream:
+            return os.fstat(stream.fileno()).st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what claimants left that were killed while they claimed."""
+    for path in (*folder.glob(f".{NAME}.*"), *folder.glob(f"{NAME}.*")):
+        with suppress(OSError):
+            if (folder / NAME).stat().st_mtime - path.stat().st_mtime > LITTER:
+                path.unlink()
 
 
 @cache
@@ -156,13 +189,16 @@ def _acquire(path: Path, facts: Mapping[str, Any]) -> str:
         "token": token,
         **facts,
     }
-    mine.write_text(json.dumps(content))
     try:
+        mine.write_text(json.dumps(content))
         while not _create(mine, path):
             # The file just written gives the time on the file system's own clock.
             found = _read(path, mine.stat().st_mtime)
             if found is None:
                 continue
+            if found.token == token:
+                # A network file system made the link, lost its answer, and refused the second try.
+                return token
             return token if not found.alive and _inherit(mine, path, found.token) else ""
         return token
     finally:
@@ -187,8 +223,13 @@ def _create_without_link(mine: Path, path: Path) -> bool:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(mine.read_bytes())
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(mine.read_bytes())
+    except OSError:
+        # Half a claim would keep everybody waiting.
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
@@ -214,8 +255,9 @@ def _inherit(mine: Path, path: Path, dead: str) -> bool:
 
 def _read(path: Path, now: float) -> Owner | None:
     try:
-        silence = now - path.stat().st_mtime
-        text = path.read_bytes()
+        with path.open("rb") as stream:
+            silence = now - os.fstat(stream.fileno()).st_mtime
+            text = stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -7,6 +7,7 @@ from one that is absent.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+SURROUNDINGS = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.EFBIG: "a file grew beyond the limit (ulimit -f) or what the file system takes: raise it",
+    errno.EROFS: "the file system is read-only: choose another place (--store)",
+    errno.EIO: "the disk failed (input/output error): see to it",
+    errno.ESTALE: "the network file system lost the file (stale handle): see to it",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+    errno.ENFILE: "too many open files on this machine: close some",
+}
+"""System errors that say nothing about the work at hand, each with what to do; afterwards it goes on."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK = 2**20
 
 
 class FileFault(Exception):  # noqa: N818 - says what is wrong with a file, for a warning or a healing
@@ -31,6 +46,48 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def surroundings(error: BaseException | None) -> str:
+    """One line if an error, or what led to it, lies in the surroundings (a full disk) and not in the work; else
+    empty.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in SURROUNDINGS:
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{SURROUNDINGS[error.errno]}, then give the same command again"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+@contextmanager
+def blaming_the_disk(place: Path) -> Iterator[None]:
+    """Where writing below ``place`` (a file or a folder) fails and the disk is full, the error says so.
+
+    Libraries that write through C or C++ do not: numpy tells of bytes that were requested, torch of a position.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not surroundings(error):
+            _try_to_write(place, error)
+        raise
+
+
+def _try_to_write(place: Path, error: Exception) -> None:
+    probe = place / ".probe" if place.is_dir() else place
+    try:
+        with probe.open("ab") as stream:
+            stream.write(bytes(_BLOCK))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as found:
+        if found.errno in SURROUNDINGS:
+            raise OSError(found.errno, os.strerror(found.errno), str(place)) from error
+    finally:
+        if probe != place:
+            with suppress(OSError):
+                probe.unlink()
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what was written there takes its place at the end, or nothing
@@ -43,7 +100,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     os.close(handle)
     part = Path(name)
     try:
-        yield part
+        with blaming_the_disk(part):
+            yield part
         part.chmod(0o666 & ~_umask())
         if durable:
             with part.open("rb") as written:
@@ -98,11 +156,24 @@ def remove(path: Path) -> None:
     seen.
     """
     if path.is_dir() and not path.is_symlink():
-        grave = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".removed", dir=path.parent))
-        os.replace(path, grave / path.name)
+        try:
+            grave = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".removed", dir=path.parent))
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            grave = path  # where there is room for nothing more, room is being made
+        else:
+            os.replace(path, grave / path.name)
         shutil.rmtree(grave, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers below ``folder`` left half written when they were killed; for who has it to himself."""
+    for path in folder.rglob(".*.part"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def size_of(path: Path) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from suite import files
+from suite import files, seals
 from suite.recorder import Progress
 from suite.registry import Need
 
 if TYPE_CHECKING:
     from suite.plan import Run
 
+logger = logging.getLogger("suite")
 Keep = Literal["all", "best", "last", "none"]
 """What stays of a finished fit: all snapshots; those that an outcome chose; only the final weights; nothing.
 """
@@ -53,17 +55,22 @@ class Conditions:
 
 def fit_serves(run: Run, folder: Path, digest: str | None = None) -> bool:
     """Whether the fit in ``folder`` is finished, kept, made from these data, and has the snapshots that a run
-    needs.
+    needs. With a digest at hand the files are read too, and one whose content has changed does not serve.
     """
     facts = files.peek_json(folder / "fit.json")
     if facts.get("train_key") != run.train_key or (digest and facts.get("digest") != digest):
         return False
-    if not (folder / "weights.pt").exists():
+    needed = ["weights.pt"]
+    if run.evaluation["selection"] != "last":
+        needed += [f"checkpoints/snapshot-{number}.pt" for number in facts.get("snapshots", ())]
+    sealed = facts.get("files", {})
+    if not all((folder / name).exists() for name in needed):
         return False
-    if run.evaluation["selection"] == "last":
-        return True
-    numbers = facts.get("snapshots", ())
-    return all((folder / "checkpoints" / f"snapshot-{number}.pt").exists() for number in numbers)
+    wanted = {name: sealed[name] for name in needed if name in sealed}
+    damaged = seals.broken(folder, wanted, thorough=digest is not None)
+    for name in damaged:
+        logger.warning("%s: is damaged; the training is repeated", folder / name)
+    return not damaged
 
 
 def run_to_json(run: Run) -> dict[str, Any]:

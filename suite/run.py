@@ -7,7 +7,6 @@ again.
 
 from __future__ import annotations
 
-import errno
 import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from suite.claims import Claim
     from suite.plan import Run
     from suite.registry import Need
-
-SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
-"""System errors that say nothing about the run: the next command tries it again."""
 
 
 def execute(run: Run, store: Store, conditions: Conditions | None = None) -> Outcome:
@@ -64,18 +60,16 @@ def make_artefact(need: Need, store: Store, conditions: Conditions) -> None:
         raise
     except Exception as error:
         recorder.log(traceback.format_exc())
-        if not _passing(error):
+        if not files.surroundings(error):
             with suppress(OSError):
                 store.fail_artefact(need, reason_of(error))
         raise
 
 
-def _passing(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in SURROUNDINGS
-
-
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
+    if told := files.surroundings(error):
+        return told
     text = " ".join(str(error).split()) or type(error).__name__
     if out_of_memory(error):
         told = ". ".join(text.split(". ")[:2])  # the rest is about the allocator's settings
@@ -103,20 +97,18 @@ class _Guarded:
         self.folder = store.run_folder(run.train_key)
         self.recorder = Recorder(self.folder, conditions.progress)
 
-    def stop(self) -> bool:
-        return self.conditions.stop() or self.claim.lost
-
     def carry_out(self) -> Outcome:
         from suite.attempt import Attempt
 
         run, conditions = self.run, self.conditions
+        files.sweep(self.folder)
         self.store.clear(run)
         self._describe()
         self.recorder.log(
             f"{run.method} on {run.dataset}, seed {run.seed}, evaluation {run.eval_key[:12]}, "
             f"{conditions.device}, {conditions.threads} thread(s)"
         )
-        work = Attempt(run, self.store, conditions, self.folder, self.recorder, self.stop)
+        work = Attempt(run, self.store, conditions, self.folder, self.recorder, self.claim)
         finished = False
         try:
             outcome = work.outcome()
@@ -131,7 +123,7 @@ class _Guarded:
             raise
         except Exception as error:
             self.recorder.log(traceback.format_exc())
-            self._note("interrupted" if _passing(error) else "failed", reason_of(error), work.stage)
+            self._note("interrupted" if files.surroundings(error) else "failed", reason_of(error), work.stage)
             raise
         finally:
             self.recorder.close(finished=finished)

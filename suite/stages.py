@@ -7,6 +7,7 @@ evaluation years later gives what it would have given at once.
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -132,7 +133,8 @@ def fit(bench: Bench) -> int:
         stop=bench.stop,
         notes=bench.notes,
     )
-    detector.fit(bench.train, context)
+    with files.blaming_the_disk(bench.checkpoints):
+        detector.fit(bench.train, context)
     with files.replacing(bench.weights) as part:
         detector.save(part)
     return count_parameters(detector)
@@ -229,6 +231,9 @@ def images_of(pack: Pack, indices: NDArray[np.int64], scratch: Path) -> Images:
         return np.ascontiguousarray(pack.images[indices])
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch) as stream:
+        if hasattr(os, "posix_fallocate"):
+            # A full disk is an error here; under a mapping it would kill the process.
+            os.posix_fallocate(stream.fileno(), 0, bytes_each * len(indices))
         mapped: Images = np.memmap(stream, np.uint8, "w+", shape=(len(indices), *pack.images.shape[1:]))
     step = max(1, 2**26 // bytes_each)
     for start in range(0, len(indices), step):

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from suite import claims, files
+from suite import claims, files, seals
 from suite.claims import Claim
 from suite.outcome import Outcome, OutcomeFault
 from suite.settings import KEY_LENGTH
@@ -134,12 +134,21 @@ class Store:
 
     def scores(self, train_key: str, eval_key: str, *names: str) -> dict[str, NDArray[Any]]:
         """What ``scores.npz`` of a done run holds: ids, labels, score and its parts, or only those named.
-        FileNotFoundError when the file is absent, KeyError when an array is.
+        FileNotFoundError when the file is absent, FileFault when it is damaged, KeyError when an array is absent.
         """
+        import zipfile
+        import zlib
+
         import numpy as np
 
-        with np.load(self.eval_folder(train_key, eval_key) / "scores.npz", allow_pickle=False) as kept:
-            return {name: kept[name] for name in names or kept.files}
+        path = self.eval_folder(train_key, eval_key) / "scores.npz"
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return {name: kept[name] for name in names or kept.files}
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise files.FileFault(
+                f"{path}: is damaged ({error}); delete it, and the next run scores again"
+            ) from error
 
     def write_outcome(
         self,
@@ -194,8 +203,8 @@ class Store:
         except OutcomeFault as fault:
             self._warn(path, f"is no outcome: {fault}")
             return None
-        if not os.path.exists(os.path.join(folder, "scores.npz")):
-            self._warn(path, "has no scores.npz beside it")
+        if wrong := seals.archive_fault(os.path.join(folder, "scores.npz")):
+            self._warn(path, f"{wrong} scores.npz beside it")
             return None
         return found
 
@@ -206,8 +215,10 @@ class Store:
 
     # Artefacts
 
-    def artefact(self, need: Need) -> dict[str, Any] | None:
-        """The facts (``done.json``) of a finished artefact, None when it is not finished."""
+    def artefact(self, need: Need, *, thorough: bool = False) -> dict[str, Any] | None:
+        """The facts (``done.json``) of a finished artefact, None when it is not finished or its files are not what
+        they were: by their size, or ``thorough`` by their content.
+        """
         path = self.artefact_folder(need.kind, need.key) / "done.json"
         try:
             facts = files.read_json(path)
@@ -216,6 +227,9 @@ class Store:
             return None
         if facts is not None and facts.get("key") != need.key:
             self._warn(path, f"belongs to another artefact (key {str(facts.get('key'))[:KEY_LENGTH]}...)")
+            return None
+        if facts and (damaged := seals.broken(path.parent, facts.get("files", {}), thorough=thorough)):
+            self._warn(path.parent / damaged[0], "is damaged")
             return None
         return facts
 

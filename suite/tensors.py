@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_torch(path: Path, device: torch.device) -> dict[str, Any]:
-    """What :func:`write_torch` wrote. Only tensors and plain containers are accepted."""
+    """What :func:`write_torch` wrote. Only tensors and plain containers are accepted.
+
+    FileFault when the file was cut short or a byte of it has changed, which torch itself does not look for.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise files.FileFault(f"{path}: is damaged ({error})") from error
+    if damaged:
+        raise files.FileFault(f"{path}: is damaged ({damaged})")
     content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     return content

@@ -29,19 +29,20 @@ class _Verbs(TyperGroup):
 
 def _faults(error: Exception) -> tuple[str, ...] | None:
     """What to say of an error that is the user's to mend; None for any other."""
+    from suite import files
     from suite.data.errors import DataFault, DataMissing
     from suite.registry import UnknownNameError
     from suite.vocabulary import SpecErrors
 
     if isinstance(error, SpecErrors):
         return error.messages
-    if isinstance(error, UnknownNameError | DataFault | DataMissing):
+    if isinstance(error, UnknownNameError | DataFault | DataMissing | files.FileFault):
         return (str(error),)
     if isinstance(error, ValueError) and str(error).startswith("SUITE_PLUGINS"):
         return (str(error),)
     if isinstance(error, PermissionError | NotADirectoryError):
         return (f"{error.filename}: {error.strerror}",)
-    return None
+    return (told,) if (told := files.surroundings(error)) else None
 
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ import importlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,10 @@ from suite.data.identity import LESIONS
 from suite.data.source import SPLITS, Contents
 from suite.registry import DataInfo
 
+Identity = tuple[int, int]
 FORMAT = 2
+LOOKED = "looked.json"
+"""Sizes and times of the arrays when their content was last found to be what was packed."""
 RESUMED = "decoded"
 """What lies under this name in the scratch folder outlives a killed process (see :mod:`suite.data.decode`)."""
 _ABANDONED = 7 * 24 * 3600.0
@@ -41,22 +44,34 @@ def beside(info: DataInfo, name: str) -> Any:
 
 
 def build(
-    info: DataInfo, identity: Mapping[str, Any], root: Path, folder: Path, *, replace: bool = False
+    info: DataInfo,
+    identity: Mapping[str, Any],
+    root: Path,
+    folder: Path,
+    *,
+    replace: bool = False,
+    damaged: Identity | None = None,
 ) -> None:
     """Make the pack at ``folder``, complete or not at all, unless it is there or comes to be there meanwhile;
-    with ``replace`` in any case. DataMissing and DataFault say what stands in the way.
+    with ``replace`` in any case. ``damaged``: the one with this identity does not count as there. DataMissing and
+    DataFault say what stands in the way.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder.parent)
     work = folder.with_name(f"{folder.name}.part")
-    held = _claim(work, folder, replace)
+
+    def there() -> bool:
+        return not replace and _complete(folder) and identity_of(folder) != damaged
+
+    held = _claim(work, there)
     if held is None:
         return
     try:
         with held:
             try:
-                if replace or not _complete(folder):
-                    _make(info, identity, root, work, folder)
+                if not there():
+                    with files.blaming_the_disk(work):
+                        _make(info, identity, root, work, folder)
             except Exception:
                 _empty(work)
                 raise
@@ -70,11 +85,26 @@ def _complete(folder: Path) -> bool:
     return (folder / "manifest.json").is_file()
 
 
-def _claim(work: Path, folder: Path, replace: bool) -> claims.Claim | None:
+def marks(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of each array of a pack."""
+    found = {path.name: path.stat() for path in folder.glob("*.npy") if path.name != "near.npy"}
+    return {name: [one.st_size, one.st_mtime_ns] for name, one in sorted(found.items())}
+
+
+def identity_of(folder: Path) -> Identity | None:
+    """Tells a folder from another one that takes its place later; None when there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _claim(work: Path, there: Callable[[], bool]) -> claims.Claim | None:
     """The claim on the work, when it is free; None when another process has made the pack meanwhile."""
     while True:
         with suppress(FileNotFoundError):  # the folder's last owner removed it between two of our steps
-            return claims.wait(work, lambda: not replace and _complete(folder), lambda: False, kind="data")
+            return claims.wait(work, there, lambda: False, kind="data")
 
 
 def _make(info: DataInfo, identity: Mapping[str, Any], root: Path, work: Path, folder: Path) -> None:
@@ -90,8 +120,9 @@ def _make(info: DataInfo, identity: Mapping[str, Any], root: Path, work: Path, f
     _check(info, contents)
     manifest = _write(info, identity, contents, made)
     files.write_json(made / "manifest.json", manifest)
+    files.write_json(made / LOOKED, {"files": marks(made)}, durable=False)
     files.write_json(made / "done.json", {name: manifest[name] for name in ("name", "digest", "counts")})
-    if _complete(folder):
+    if folder.exists():
         files.remove(folder)
     try:
         os.replace(made, folder)

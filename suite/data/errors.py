@@ -9,3 +9,7 @@ class DataMissing(Exception):  # noqa: N818 - the data are not at hand; nothing 
 
 class DataFault(Exception):  # noqa: N818 - see DataMissing
     """The data are at hand but wrong: corrupt, in an unknown layout, or too few for what is asked."""
+
+
+class DamagedPack(DataFault):
+    """A pack whose files are not what they were when it was made."""

@@ -12,7 +12,9 @@ moment.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +25,8 @@ from numpy.typing import NDArray
 
 from suite import files
 from suite.data import hashing, phash
-from suite.data.build import FORMAT, beside, build
-from suite.data.errors import DataFault, DataMissing
+from suite.data.build import FORMAT, LOOKED, beside, build, identity_of, marks
+from suite.data.errors import DamagedPack, DataFault, DataMissing
 from suite.data.hashing import digest
 from suite.data.identity import SPLIT_SEED, DataSettings, lesions
 from suite.data.source import default_data_root
@@ -32,6 +34,7 @@ from suite.data.split import Rule
 from suite.registry import DataInfo
 from suite.settings import KEY_LENGTH, key_of
 
+logger = logging.getLogger("suite")
 ARRAYS = ("images", "classes", "splits", "ids", "hashes")
 LISTINGS = "listings.json"
 """Beside packs whose sources are on another machine: data set -> the listing that names its pack."""
@@ -71,7 +74,7 @@ class Pack:
         if stored.is_file():
             return np.asarray(np.load(stored, allow_pickle=False))
         found = phash.groups(phash.hashes(self.images), self.groups)
-        if self.folder.is_dir():
+        with suppress(OSError):  # a convenience, which a store that cannot be written goes without
             files.write(stored, lambda stream: np.save(stream, found, allow_pickle=False))
         return found
 
@@ -100,10 +103,13 @@ def load(
     data_root: Path | None = None,
     *,
     anew: bool = False,
+    heal: bool = True,
 ) -> Pack:
     """The pack of a data set at a size; made first if it is not there, or ``anew`` in its place. Safe with
     several processes at once.
 
+    A pack whose files were changed or cut short since it was made is made anew, with a warning. (They are looked
+    through when their sizes or times are not those noted at the last look.) Without ``heal`` it is opened as it is.
     Raises DataMissing (what to get) and DataFault (what is wrong), each with one line.
     """
     root = data_root or default_data_root()
@@ -111,6 +117,17 @@ def load(
     folder = _folder(identity, store_root)
     if anew or not (folder / "manifest.json").is_file():
         build(info, identity, root, folder, replace=anew)
+    found = identity_of(folder)
+    try:
+        return _open(info, identity, folder, check=heal)
+    except DamagedPack as fault:
+        if not heal:
+            raise DamagedPack(f"{fault}: delete {folder}") from fault
+        logger.warning("%s; it is made anew", fault)
+        try:
+            build(info, identity, root, folder, damaged=found)
+        except DataMissing as missing:
+            raise DataFault(f"{fault}, and it cannot be made anew: {missing}") from fault
     return _open(info, identity, folder)
 
 
@@ -191,7 +208,7 @@ def _folder(identity: Mapping[str, Any], store_root: Path) -> Path:
     return store_root / "artefacts" / "data" / key[:KEY_LENGTH]
 
 
-def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path) -> Pack:
+def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path, *, check: bool = True) -> Pack:
     try:
         facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         arrays = {
@@ -201,10 +218,12 @@ def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path) -> Pack:
             for name in ARRAYS[:-1]
         }
         whole = list(arrays["images"].shape) == facts["shape"]
+        whole = whole and all(facts.get(name) == value for name, value in identity.items())
+        whole = whole and (not check or _as_it_was(folder, arrays, facts["digest"]))
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataFault(f"the pack of {info.name} is damaged ({error}): delete {folder}") from error
-    if not whole or any(facts.get(name) != value for name, value in identity.items()):
-        raise DataFault(f"the pack of {info.name} is not what its manifest says: delete {folder}")
+        raise DamagedPack(f"the pack of {info.name} in {folder} is damaged ({error})") from error
+    if not whole:
+        raise DamagedPack(f"the pack of {info.name} in {folder} is not what its manifest says")
     return Pack(
         name=info.name,
         digest=facts["digest"],
@@ -214,6 +233,21 @@ def _open(info: DataInfo, identity: Mapping[str, Any], folder: Path) -> Pack:
         unsplit=facts["unsplit"],
         **arrays,
     )
+
+
+def _as_it_was(folder: Path, arrays: Mapping[str, NDArray[Any]], digest: str) -> bool:
+    """Whether the content is what was packed. It is hashed only when a file is not as the last look found it."""
+    if files.peek_json(folder / LOOKED).get("files") == marks(folder):
+        return True
+    hashes = hashing.pixel_hashes(arrays["images"])
+    if hashing.digest_of(hashes, arrays["classes"], arrays["splits"]) != digest:
+        return False
+    stored = np.load(folder / "hashes.npy", allow_pickle=False)
+    if not np.array_equal(stored, hashes) or len(arrays["ids"]) != len(hashes):
+        return False
+    with suppress(OSError):  # a store that cannot be written is looked through each time
+        files.write_json(folder / LOOKED, {"files": marks(folder)}, durable=False)
+    return True
 
 
 __all__ = [

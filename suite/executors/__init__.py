@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from suite.plan import Run
     from suite.store import Store
 
-End = Literal["done", "failed", "interrupted", "blocked", "busy", "died", "skipped"]
-"""``busy``: another process has it. ``died``: its worker is gone. ``skipped``: never begun, since we were
-asked to stop.
+End = Literal["done", "failed", "interrupted", "blocked", "busy", "died", "halted", "skipped"]
+"""``busy``: another process has it. ``died``: its worker is gone. ``halted``: by its surroundings (a full disk), so
+that others would fare alike. ``skipped``: never begun, since we were asked to stop.
 """
 
 

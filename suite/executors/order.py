@@ -75,6 +75,6 @@ def _place(need: Need) -> str:
 def _absent(needs: Iterable[Need], store: Store) -> Iterator[Need]:
     """Those of these artefacts that are not there, and what they need and is not there before them."""
     for need in needs:
-        if store.artefact(need) is None:
+        if store.artefact(need, thorough=True) is None:
             yield from _absent(need.needs, store)
             yield need

@@ -94,12 +94,12 @@ class Schedule:
         self.broken: dict[str, str] = {}
         self.fitted: set[str] = set()
         self.signals = 0
-        self.heeded = self.late = self.failed_fast = self.killed = False
+        self.heeded = self.late = self.given_up = self.killed = False
         self.looked = 0.0
 
     @property
     def stopping(self) -> bool:
-        return self.signals > 0 or self.late or self.failed_fast
+        return self.signals > 0 or self.late or self.given_up
 
     @property
     def busy(self) -> list[Slot]:
@@ -253,7 +253,9 @@ class Schedule:
             ):
                 self.broken[task.place] = state.reason
             if self.options.fail_fast and not self.stopping:
-                self._fail_fast()
+                self._give_up("stopping at the first failure (--fail-fast)")
+        if ended.end == "halted" and not self.stopping:
+            self._give_up("stopping: the rest would fare alike")
         if task.asked:
             self.ended.append(ended)
             self.options.on_end(ended)
@@ -309,9 +311,9 @@ class Schedule:
             for slot in self.slots:
                 slot.kill()
 
-    def _fail_fast(self) -> None:
-        self.failed_fast = True
-        self._stop("stopping at the first failure (--fail-fast)")
+    def _give_up(self, why: str) -> None:
+        self.given_up = True
+        self._stop(why)
 
     def _stop(self, why: str) -> None:
         self.display.line(why)

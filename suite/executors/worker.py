@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from suite import job
+from suite import files, job
 from suite.data.errors import DataMissing
 from suite.detector import Interrupted
 from suite.devices import CPU
@@ -96,6 +96,8 @@ class Worker:
             return {"end": "blocked", "reason": reason_of(error)}
         except BaseException as error:
             traceback.print_exc()
+            if files.surroundings(error):
+                return {"end": "halted", "reason": reason_of(error)}
             failed = {"end": "failed", "reason": reason_of(error), "seconds": time.monotonic() - start}
             spoilt = message["conditions"]["device"] != CPU or out_of_memory(error)
             return {**failed, "leaving": True} if spoilt else failed

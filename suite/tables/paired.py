@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from suite import metrics
+from suite import files, metrics
 from suite.tables.cells import Entry
 
 if TYPE_CHECKING:
@@ -92,5 +92,5 @@ def cliffs_delta(ours: Sequence[float], theirs: Sequence[float]) -> float:
 def _scores(run: Run, store: Store) -> Any:
     try:
         return store.scores(run.train_key, run.eval_key)
-    except (FileNotFoundError, ValueError, OSError):
+    except (OSError, files.FileFault):
         return None

@@ -3,6 +3,7 @@ run goes on to the bit where it stopped."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from suite.detector import Context
 from suite.tensors import read_torch, write_torch
 
+logger = logging.getLogger("suite")
 NAME = "resume.pt"
 
 
@@ -30,18 +32,24 @@ class Checkpoint:
 
     def resume(self) -> bool:
         """Go on from the checkpoint if there is a readable one; a broken one is dropped and training starts
-        over.
+        over. RuntimeError for one that is not of this training, as another version may have left it.
         """
         if self.path is None or not self.path.exists():
             return False
         try:
             state = read_torch(self.path, self.context.device)
-        except (
-            Exception
-        ):  # whatever a truncated file raises: it cannot be used, and no work but its own is lost
+        except Exception as error:  # whatever a spoilt file raises: no work but its own is lost
+            logger.warning("%s: cannot be read (%s); the training starts over", self.path, error)
             self.path.unlink(missing_ok=True)
             return False
-        self.restore(state)
+        try:
+            self.restore(state)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            # Half of it may have been taken over, so this attempt is lost.
+            self.path.unlink(missing_ok=True)
+            raise RuntimeError(
+                f"{self.path}: does not fit this training ({error}); it was removed, and the next attempt starts afresh"
+            ) from error
         return True
 
     def save(self) -> None:

@@ -165,7 +165,7 @@ def remember(plan: Plan, ask: Ask, store: Store) -> None:
     """
     name, texts, options = memory(plan, ask)
     folder = store.root / "specs" / name
-    if (folder / "options.json").exists():
+    if files.peek_json(folder / "options.json"):
         return
     for place, text in texts.items():
         files.write_text(folder / place, text)

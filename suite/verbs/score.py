@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite import files, job
+from suite import files, job, seals
 from suite.data.errors import DataFault
 from suite.job import Conditions
 from suite.registry import stands_in
@@ -116,8 +116,11 @@ def _weights(found: Found, bench: Bench) -> Path:
 
     epoch = found.outcome.epoch if found.outcome else None
     number = SNAPSHOTS if epoch is None else round(epoch * SNAPSHOTS)
-    if number == SNAPSHOTS:
-        return bench.weights
-    if not bench.snapshot(number).exists():
+    weights = bench.weights if number == SNAPSHOTS else bench.snapshot(number)
+    if not weights.exists():
         raise NotFoundError(f"{found.key}: the checkpoint that its selection chose is not kept")
-    return bench.snapshot(number)
+    sealed = files.peek_json(found.folder / "fit.json").get("files", {})
+    name = weights.relative_to(found.folder).as_posix()
+    if name in sealed and seals.broken(found.folder, {name: sealed[name]}, thorough=True):
+        raise NotFoundError(f"{weights}: is damaged; run it again with --force")
+    return weights

@@ -45,7 +45,7 @@ def _entry(info: DataInfo, size: int, ask: Ask, *, near: bool) -> dict[str, Any]
         how = packs.command(info) or info.obtain
         return entry | {"present": False, "ok": None, "command": how}
     try:
-        pack = packs.load(info, settings, ask.store, ask.data_root)
+        pack = packs.load(info, settings, ask.store, ask.data_root, heal=False)
         return entry | look_through(pack, near=near).plain()
     except (DataFault, DataMissing) as error:
         return entry | {"ok": False, "wrong": (str(error),)}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import stat
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from disks import fill, small
 
 from suite import files
 
@@ -59,5 +64,66 @@ def test_removing_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").write_text("12345")
     assert files.size_of(tmp_path / "a") == 5
+    files.remove(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _no_room(*arguments: object, **named: object) -> None:
+    raise OSError(28, "No space left on device", "/store/x")
+
+
+def test_a_full_disk_is_told_from_a_fault_of_the_work() -> None:
+    for led in (OSError(28, "No space left on device", "/store/x"), RuntimeError("from it")):
+        try:
+            try:
+                _no_room()
+            except OSError as error:
+                raise led from error
+        except Exception as error:
+            told = files.surroundings(error)
+            assert told.endswith("/store/x: the disk is full: make room, then give the same command again")
+    assert files.surroundings(ValueError("broke")) == ""
+    assert files.surroundings(FileNotFoundError(2, "No such file", "x")) == ""
+    assert files.surroundings(None) == ""
+
+
+def _by_numpy(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, np.zeros(10**6))
+
+
+def _by_archive(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, x=np.zeros(10**6))
+
+
+def _by_torch(path: Path) -> None:
+    torch.save({"x": torch.zeros(10**6)}, path)
+
+
+@pytest.mark.parametrize("write", [_by_numpy, _by_torch, _by_archive])
+def test_libraries_that_hide_why_writing_failed_are_seen_through(tmp_path: Path, write: Any) -> None:
+    with small(tmp_path / "disk", "2m") as disk:
+        with pytest.raises(OSError, match="No space left") as caught, files.replacing(disk / "a") as part:
+            write(part)
+        assert list(disk.iterdir()) == []
+        fill(disk)
+        with pytest.raises(OSError, match="No space left"), files.blaming_the_disk(disk):
+            raise RuntimeError("short of something")
+        assert [one.name for one in disk.iterdir()] == ["filler"]
+    assert files.surroundings(caught.value)
+
+
+def test_a_fault_of_the_work_stays_what_it_is_where_there_is_room(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="of its own"), files.blaming_the_disk(tmp_path):
+        raise RuntimeError("of its own")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_can_be_removed_where_nothing_more_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "mkdtemp", _no_room)
     files.remove(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

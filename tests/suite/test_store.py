@@ -12,6 +12,7 @@ import fabric
 import numpy as np
 import pytest
 
+from suite import files
 from suite.outcome import Outcome, OutcomeFault
 from suite.plan import Plan
 from suite.store import State, Store
@@ -84,6 +85,31 @@ def test_an_outcome_without_scores_is_absent(store: Store, plan: Plan) -> None:
     assert store.outcome(run.train_key, run.eval_key) is None
 
 
+@pytest.mark.parametrize("length", [0, 30, -1])
+def test_scores_that_were_cut_short_are_absent_named_and_healed(
+    store: Store, plan: Plan, caplog: pytest.LogCaptureFixture, length: int
+) -> None:
+    run = plan.runs[0]
+    fabric.finish(store, run, 0.8)
+    path = store.eval_folder(run.train_key, run.eval_key) / "scores.npz"
+    path.write_bytes(path.read_bytes()[:length])
+    assert store.state(run) == State(None)
+    assert "has a damaged scores.npz" in caplog.messages[0]
+    fabric.finish(store, run, 0.8)
+    assert store.state(run) == State("done")
+
+
+def test_scores_that_were_changed_are_a_line_that_says_what_to_do(store: Store, plan: Plan) -> None:
+    run = plan.runs[0]
+    fabric.finish(store, run, 0.8)
+    path = store.eval_folder(run.train_key, run.eval_key) / "scores.npz"
+    content = bytearray(path.read_bytes())
+    content[60] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(files.FileFault, match="delete it, and the next run scores again"):
+        store.scores(run.train_key, run.eval_key)
+
+
 def test_a_failure_while_writing_leaves_no_outcome(
     store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,10 +172,11 @@ def test_from_json_names_what_is_missing() -> None:
 @pytest.mark.slow
 def test_scanning_ten_thousand_outcomes(store: Store, plan: Plan) -> None:
     first = fabric.outcome_of(plan.runs[0], 0.8).to_json()
+    empty = b"PK\5\6" + bytes(18)
     for number in range(10_000):
         folder = store.root / "runs" / f"{number:012x}" / "eval" / f"{number:012x}"
         folder.mkdir(parents=True)
-        (folder / "scores.npz").touch()
+        (folder / "scores.npz").write_bytes(empty)
         (folder / "outcome.json").write_text(json.dumps(first))
     start = time.process_time()
     assert sum(1 for _ in store.outcomes()) == 10_000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from suite import files
 from suite.tensors import halve, read_torch, write_torch
 
 CPU = torch.device("cpu")
@@ -59,3 +60,15 @@ def test_only_matrices_and_kernels_are_halved() -> None:
         "count": torch.int64,
     }
     assert torch.allclose(kept["kernel"].float(), state["kernel"], rtol=1e-3)
+
+
+def test_a_changed_byte_or_a_cut_is_found(tmp_path: Path) -> None:
+    """Which torch does not look for: it would give other numbers without a word."""
+    path = tmp_path / "weights.pt"
+    write_torch(path, {"w": torch.zeros(5000), "more": [torch.ones(10)]})
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for content in (b"", whole[:middle], whole[:-1], whole[:middle] + b"\1" + whole[middle + 1 :]):
+        path.write_bytes(content)
+        with pytest.raises(files.FileFault, match=r"weights\.pt: is damaged"):
+            read_torch(path, CPU)

@@ -11,12 +11,11 @@ import json
 import math
 import os
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite import curves, separation
+from suite import curves, files, separation
 from suite.settings import KEY_LENGTH
 from suite.tables.html.thumbnails import Thumbnails
 
@@ -133,7 +132,7 @@ class Details:
         run = row.run
         try:
             kept = self._store.scores(run.train_key, run.eval_key, "ids", "labels", "score")
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, KeyError, files.FileFault):
             return {}
         labels, score = kept["labels"].astype(bool), kept["score"]
         if not len(labels) == len(score) == len(kept["ids"]) or labels.all() or not labels.any():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from suite.data import build
 from suite.data import pack as packs
 from suite.data.errors import DataFault, DataMissing
 from suite.data.identity import DataSettings
@@ -141,14 +144,77 @@ def test_a_failing_source_leaves_nothing_half_made(source: DataInfo, tmp_path: P
     assert list((tmp_path / "store").rglob("*.*")) == []
 
 
-def test_damage_is_one_line_that_names_the_folder(source: DataInfo, tmp_path: Path) -> None:
+def _flipped(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+DAMAGE = [
+    ("images.npy", lambda content: content[:-100]),
+    ("images.npy", _flipped),
+    ("images.npy", lambda content: b""),
+    ("classes.npy", _flipped),
+    ("hashes.npy", _flipped),
+    ("splits.npy", lambda content: content[: len(content) // 2]),
+    ("manifest.json", lambda content: b"{"),
+    ("manifest.json", lambda content: b""),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil"), DAMAGE)
+def test_a_damaged_pack_is_made_anew_with_a_line(
+    source: DataInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, spoil: Any
+) -> None:
+    whole = packs.load(source, SETTINGS, tmp_path, tmp_path)
+    images, folder = np.array(whole.images), whole.folder
+    (folder / name).write_bytes(spoil((folder / name).read_bytes()))
+    with caplog.at_level(logging.WARNING, "suite"):
+        again = packs.load(source, SETTINGS, tmp_path, tmp_path)
+    (line,) = caplog.messages
+    assert str(folder) in line
+    assert line.endswith("it is made anew")
+    assert again.digest == whole.digest
+    assert np.array_equal(again.images, images)
+    assert [one.name for one in folder.parent.iterdir()] == [folder.name]
+    caplog.clear()
+    packs.load(source, SETTINGS, tmp_path, tmp_path)
+    assert caplog.messages == []
+
+
+def test_damage_that_cannot_be_mended_is_a_line_and_the_pack_stays(source: DataInfo, tmp_path: Path) -> None:
     folder = packs.load(source, SETTINGS, tmp_path, tmp_path).folder
-    whole = (folder / "images.npy").read_bytes()
-    for name, content in (("images.npy", whole[:-100]), ("images.npy", whole), ("manifest.json", b"{")):
-        (folder / name).write_bytes(content)
-        if content != whole:
-            with pytest.raises(DataFault, match=f"delete {folder}"):
-                packs.load(source, SETTINGS, tmp_path, tmp_path)
+    before = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(_flipped(before))
+    gone = replace(source, source=f"{source.source.partition(':')[0]}:absent", obtain="get it")
+    with pytest.raises(DataFault, match=r"cannot be made anew: .*get it"):
+        packs.load(gone, SETTINGS, tmp_path, tmp_path)
+    assert (folder / "images.npy").exists(), "most of it may be whole"
+    (folder / "manifest.json").write_bytes(b"{")
+    with pytest.raises(DataFault, match=f"delete {folder}"):
+        packs.load(source, SETTINGS, tmp_path, tmp_path, heal=False)
+
+
+def test_of_two_that_find_a_pack_damaged_one_makes_it_anew(source: DataInfo, tmp_path: Path) -> None:
+    folder = packs.load(source, SETTINGS, tmp_path, tmp_path).folder
+    damaged = build.identity_of(folder)
+    (folder / "manifest.json").write_bytes(b"{")
+    packs.load(source, SETTINGS, tmp_path, tmp_path)
+    mended = build.identity_of(folder)
+    identity = packs._identity(source, SETTINGS, tmp_path)
+    build.build(source, identity, tmp_path, folder, damaged=damaged)
+    assert build.identity_of(folder) == mended
+
+
+def test_a_pack_that_was_only_copied_is_looked_through_and_believed(
+    source: DataInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = packs.load(source, SETTINGS, tmp_path, tmp_path).folder
+    before = build.identity_of(folder)
+    for path in folder.glob("*.npy"):
+        os.utime(path, (5, 5))
+    packs.load(source, SETTINGS, tmp_path, tmp_path)
+    assert (build.identity_of(folder), caplog.messages) == (before, [])
+    marks = json.loads((folder / "looked.json").read_text())["files"]
+    assert all(time == 5 * 10**9 for _, time in marks.values())
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(source: DataInfo, tmp_path: Path) -> None:

@@ -129,9 +129,8 @@ def test_spoilt_files_leave_the_rest_standing(tmp_path: Path, store: Store) -> N
     for run in (first, second, third):
         scored(store, run, 0.9)
     store.run_folder(first.train_key).joinpath("metrics.jsonl").write_bytes(b"\xff\n{")
-    store.eval_folder(second.train_key, second.eval_key).joinpath("scores.npz").write_bytes(
-        b"PK\x03\x04 torn"
-    )
+    torn = store.eval_folder(second.train_key, second.eval_key) / "scores.npz"
+    torn.write_bytes(torn.read_bytes()[:80] + b"torn" + torn.read_bytes()[84:])
     with store.eval_folder(third.train_key, third.eval_key).joinpath("scores.npz").open("wb") as stream:
         np.savez(stream, ids=np.array(["a"]), labels=np.array([1]), score=np.array([0.5]))
     told = opened(store, tmp_path, tmp_path)[0]
