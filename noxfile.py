@@ -134,3 +134,9 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What a training step costs on this machine, and which share of its arithmetic is reached."""
     run(session, "python", "tests/bench.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """60 runs under 200 random kills must end as if undisturbed (40 minutes on two cores; `-- --runs 6 --kills 20`)."""
+    run(session, "python", "tests/soak.py", *session.posargs)

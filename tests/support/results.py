@@ -37,8 +37,12 @@ def weights(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def litter(root: Path) -> list[str]:
-    """Files below the runs and artefacts that no finished work should leave: checkpoints, half-written files."""
-    paths = (path for part in ("runs", "artefacts") for path in (root / part).rglob("*"))
+    """Files below the runs and artefacts that no finished work should leave: checkpoints, half-written files.
+
+    (What a killed packer leaves beside its pack is removed by a later one.)
+    """
+    found = (path for part in ("runs", "artefacts") for path in (root / part).rglob("*"))
+    paths = (path for path in found if path.relative_to(root).parts[:2] != ("artefacts", "data"))
     return sorted(
         path.relative_to(root).as_posix()
         for path in paths
