@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from suite.cli import app
 from suite.store import Store
 
-HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn'}"
+HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn', 'ray'}"
 VERBS = ["validate", "plan", "run", "status", "report", "list", "show", "retry", "gc", "score", "sync", "ui"]
 VERBS += ["import", "export", "bundle"]
 
@@ -67,7 +67,7 @@ def test_planning_needs_no_torch(bench: Bench) -> None:
     code = (
         "import sys\nfrom suite.cli import app\nsys.argv = ['suite', 'plan', 'toy.toml']\n"
         "try: app()\nexcept SystemExit as end: print(end.code)\n"
-        "print(sorted({'torch', 'mlflow', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'mlflow', 'pandas', 'ray'} & set(sys.modules)))"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=bench.folder, capture_output=True, text=True, check=True

@@ -36,6 +36,8 @@ from suite.job import Conditions
 from suite.run import execute
 from suite.store import Store
 
+CHECKPOINTS = "runs/*/checkpoints/resume.pt"
+
 
 def _same(chunk: Any) -> Any:
     return chunk
@@ -316,13 +318,16 @@ def test_a_cluster_loses_a_machine(bench: Bench, cluster: Any, monkeypatch: pyte
     runs = bench.plan(**{name.replace(".", "__"): value for name, value in sets.items()}).runs
     store = Store(bench.store)
 
+    scratch = Path(tempfile.gettempdir(), f"dissolving-suite-{os.getuid()}")
+    before = set(scratch.glob("*"))  # of clusters that were killed
+
     def working_on(node: str) -> list[Path]:
         """Checkpoints of what a machine works on."""
-        scratch = Path(tempfile.gettempdir(), f"dissolving-suite-{os.getuid()}")
-        return list(scratch.glob(f"*/{node[:12]}/hosts/*/*/runs/*/checkpoints/resume.pt"))
+        places = set(scratch.glob("*")) - before
+        return [path for place in places for path in place.glob(f"{node[:12]}/hosts/*/*/{CHECKPOINTS}")]
 
     def at_work() -> list[Path]:
-        return list(bench.store.glob("runs/*/checkpoints/resume.pt"))
+        return list(bench.store.glob(CHECKPOINTS))
 
     (lost,) = cluster.worker_nodes
     driver = bench.start(*command, "--shared-store")
