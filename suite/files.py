@@ -119,9 +119,14 @@ def write(path: Path, fill: Callable[[IO[bytes]], object], *, durable: bool = Tr
         fill(stream)
 
 
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write ``path`` atomically."""
+    write(path, lambda stream: stream.write(content), durable=durable)
+
+
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write ``path`` atomically as UTF-8."""
-    write(path, lambda stream: stream.write(text.encode()), durable=durable)
+    write_bytes(path, text.encode(), durable=durable)
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

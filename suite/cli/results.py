@@ -42,6 +42,14 @@ def report(
             show_default="where the licence lets anybody redistribute",
         ),
     ] = None,
+    mlflow_url: Annotated[
+        str | None,
+        typer.Option(
+            "--mlflow-url",
+            help="Where MLflow's pages are, that the page links to.",
+            show_default="what suite ui serves",
+        ),
+    ] = None,
     audit: Annotated[
         bool, typer.Option("--audit", help="The published numbers against each other; needs no results.")
     ] = False,
@@ -57,7 +65,7 @@ def report(
         end(verb.audit(ask, out))
     from suite.verbs import look
 
-    end(look.report(ask, out, listed(formats), thumbnails=thumbnails))
+    end(look.report(ask, out, listed(formats), thumbnails=thumbnails, mlflow=mlflow_url))
 
 
 @app.command("list")
@@ -127,7 +135,7 @@ def gc(ask: "Ask", yes: Annotated[bool, typer.Option("--yes", help="Do remove it
 
 
 @app.command()
-@bundled(ask=asking("store", *CHOICE, specs=SomeSpecs))
+@bundled(ask=asking("store", "data_root", *CHOICE, specs=SomeSpecs))
 def sync(ask: "Ask", tracking_uri: TrackingUri = None) -> None:
     """Bring MLflow up to date with the results.
 
@@ -139,16 +147,17 @@ def sync(ask: "Ask", tracking_uri: TrackingUri = None) -> None:
 
 
 @app.command()
-@bundled(ask=asking("store"))
+@bundled(ask=asking("store", "data_root", *CHOICE, specs=SomeSpecs))
 def ui(
     ask: "Ask",
     tracking_uri: TrackingUri = None,
-    port: Annotated[int, typer.Option(help="The port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open a browser, where there is a screen.")] = True,
 ) -> None:
-    """Show the results in MLflow's browser interface, on this machine only.
+    """Show the results in MLflow's browser interface, on this machine only; of a spec, its experiment.
 
-    Example: suite ui --port 5001
+    Example: suite ui quickstart --port 5001
     """
-    from suite.verbs import tend
+    from suite.verbs import ui as verb
 
-    end(tend.ui(ask, tracking_uri, port))
+    end(verb.ui(ask, tracking_uri, port, browser))

@@ -16,9 +16,14 @@ REFERENCE = "Reference"
 """The settings of the search's own spec, with nothing put in their place: the paper's, usually."""
 
 
+def named(trial: Trial) -> str:
+    """How a trial is called in the table of the trials."""
+    return f"{label(trial.settings)} (trial {trial.number})"
+
+
 def trials(spec: Spec, ended: Iterable[Trial], profile: str) -> str:
     """All trials that a run was made for, and the reference, on the validation images."""
-    cases = [(f"{label(one.settings)} (trial {one.number})", one.settings) for one in ended if one.values]
+    cases = [(named(one), one.settings) for one in ended if one.values]
     title = f"{spec.title}: trials"
     return _text(spec, title, profile, spec.settings, [*cases, (REFERENCE, {})], spec.seeds)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ Request = tuple[Mapping[str, Any], int]
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that has ended: its settings, the AUROC of each seed that ran, and how it ended (``complete``,
-    ``pruned`` or ``failed``, with a ``reason``).
+    """A trial that has ended: its settings, the AUROC of each seed that ran, how it ended (``complete``, ``pruned``
+    or ``failed``, with a ``reason``) and when (UTC, ISO).
     """
 
     number: int
@@ -51,6 +51,7 @@ class Trial:
     values: tuple[float, ...]
     end: str
     reason: str = ""
+    finished: str = ""
 
     @property
     def mean(self) -> float:
@@ -192,6 +193,7 @@ def _ended(trial: FrozenTrial) -> Trial | None:
     if trial.state not in _ENDS or (trial.state is TrialState.FAIL and not reason):
         return None
     about = trial.user_attrs
-    return Trial(
-        trial.number, about.get(SETTINGS, {}), tuple(about.get(VALUES, ())), _ENDS[trial.state], reason
-    )
+    # Optuna notes the time of this machine, without its zone.
+    finished = trial.datetime_complete.astimezone(UTC).isoformat() if trial.datetime_complete else ""
+    values = tuple(about.get(VALUES, ()))
+    return Trial(trial.number, about.get(SETTINGS, {}), values, _ENDS[trial.state], reason, finished)

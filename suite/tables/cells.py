@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from suite.data.identity import LESIONS
 from suite.plan import Cell
 from suite.registry import stands_in
+from suite.settings import KEY_LENGTH, key_of
 from suite.tables import published as literature
 from suite.tables import verdict as judgement
 from suite.tables.frame import Observation
@@ -102,6 +103,19 @@ class Entry:
         if self.published is None or self.published.mean is None:
             return None
         return judgement.judge(self.difference if self.complete else None, self.reach)
+
+
+def cell_key(cell: Cell) -> str:
+    """What all seeds of a cell share, as a key: method, data, settings and scoring."""
+    run = cell.runs[0]
+    train = {name: value for name, value in run.train.items() if name not in ("seed", "artefacts")}
+    evaluation = {name: value for name, value in run.evaluation.items() if name != "train"}
+    return key_of({"train": train, "evaluation": evaluation})
+
+
+def anchor(key: str) -> str:
+    """The name of a cell's place in the page of all tables, by the key of the cell."""
+    return f"cell-{key[:KEY_LENGTH]}"
 
 
 def selection_of(cell: Cell) -> str:

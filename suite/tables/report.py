@@ -9,9 +9,8 @@ page of all tables that needs nothing else (:mod:`suite.tables.html`).
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +20,12 @@ from suite.assess import History
 from suite.goals import costs_of
 from suite.plan import assess
 from suite.tables import costs, html, render
-from suite.tables.figures import Figure, figures
+from suite.tables.figures import figures
 from suite.tables.frame import frame
 from suite.tables.table import Table, build, selections
 
 if TYPE_CHECKING:
+    from suite.mirror.stamp import Links
     from suite.plan import Assessment, Plan
     from suite.store import Store
 
@@ -88,10 +88,11 @@ def report(
     *,
     data_root: Path | None = None,
     thumbnails: bool | None = None,
+    links: Links | None = None,
 ) -> list[Path]:
     """Write the plans' tables into ``out`` and return the files; see :func:`write`."""
     shown = look_up(plans, store, data_root=data_root)
-    return write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails)
+    return write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails, links=links)
 
 
 def write(
@@ -102,44 +103,47 @@ def write(
     *,
     data_root: Path | None = None,
     thumbnails: bool | None = None,
+    links: Links | None = None,
 ) -> list[Path]:
     """Write tables into ``out`` and return the files. ValueError for an unknown format.
 
     ``thumbnails``: small pictures of the worst-scored images in the page, of every data set at hand (True), of
-    none (False), or of those whose licence allows it (None).
+    none (False), or of those whose licence allows it (None). ``links``: of the page to a tracker.
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
     written = []
     sections = []
     for one in shown:
-        plan, made = one.plan, one.tables
-        pictures = figures(plan, store, data_root=data_root)
-        sections.append(html.Section(plan, made))
-        for name in formats:
-            if name in PICTURES:
-                written += [_picture(out, picture, name) for picture in pictures if picture.png]
-            if name in ("html", *PICTURES) or not made:
-                continue
-            path = out / f"{stem(plan)}.{name}"
-            if name == "csv" and plan.goals:
-                files.write_text(path, "".join(costs.csv(table) for table in made))
-            elif name == "csv":
-                buffer = io.StringIO()
-                frame(plan, store, assessments=one.judged).to_csv(buffer, index=False)
-                files.write_text(path, buffer.getvalue())
-            else:
-                files.write_text(path, "\n".join(_RENDERERS[name](table) for table in made))
-            written.append(path)
+        sections.append(html.Section(one.plan, one.tables))
+        for name, content in rendered(one, store, formats, data_root):
+            files.write_bytes(out / name, content)
+            written.append(out / name)
     if "html" in formats:
-        written.append(html.write(sections, store, out, thumbnails=thumbnails, data_root=data_root))
+        written.append(
+            html.write(sections, store, out, thumbnails=thumbnails, data_root=data_root, links=links)
+        )
     return written
 
 
-def _picture(out: Path, figure: Figure, kind: str) -> Path:
-    path = out / f"{figure.name}.{kind}"
-    files.write(path, lambda stream: stream.write(figure.png if kind == "png" else figure.pdf))
-    return path
+def rendered(
+    shown: Shown, store: Store, formats: Sequence[str] = FORMATS, data_root: Path | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a plan's files but the page: its tables and figures in each of the formats."""
+    pictures = [one for one in figures(shown.plan, store, data_root=data_root) if one.png]
+    for name in formats:
+        if name in PICTURES:
+            yield from ((f"{one.name}.{name}", one.png if name == "png" else one.pdf) for one in pictures)
+        elif name != "html" and shown.tables:
+            yield f"{stem(shown.plan)}.{name}", _text(shown, store, name).encode()
+
+
+def _text(shown: Shown, store: Store, name: str) -> str:
+    if name != "csv":
+        return "\n".join(_RENDERERS[name](table) for table in shown.tables)
+    if shown.plan.goals:
+        return "".join(costs.csv(table) for table in shown.tables)
+    return frame(shown.plan, store, assessments=shown.judged).to_csv(index=False)
 
 
 def stem(plan: Plan) -> str:

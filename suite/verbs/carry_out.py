@@ -104,11 +104,11 @@ def run(ask: Ask, how: How) -> int:
         if tasks:
             tasks = _foreseen(tasks, work.history, ask, how, place)
         _tell_what_is_left_out(work, ask, how)
-        mirrors = _mirrors(plans, store, how)
+        mirror = _mirror(plans, store, ask, how)
         if tasks:
             for plan in plans:
                 common.remember(plan, ask, store)
-            finished = _carry_out(tasks, store, ask, how, place, mirrors)
+            finished = _carry_out(tasks, store, ask, how, place, mirror)
     if finished.interrupted:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED
@@ -119,7 +119,7 @@ def run(ask: Ask, how: How) -> int:
         )
         return UNFINISHED
     look.show_tables(plans, store, ask.data_root, how.out, ("md", "tex", "png", "pdf"))
-    for mirror in mirrors:
+    if mirror is not None:
         mirror.close()
     return _exit_code(finished, _judge(plans, store, ask, How()))
 
@@ -190,7 +190,7 @@ def _foreseen(tasks: Sequence[Task], history: History, ask: Ask, how: How, place
 
 
 def _carry_out(
-    tasks: Sequence[Task], store: Store, ask: Ask, how: How, place: Executor, mirrors: Sequence[Mirror]
+    tasks: Sequence[Task], store: Store, ask: Ask, how: How, place: Executor, mirror: Mirror | None
 ) -> Finished:
     if how.retry:
         for task in tasks:
@@ -198,7 +198,7 @@ def _carry_out(
                 store.clear(task.run)
 
     def on_end(ended: Ended) -> None:
-        for mirror in mirrors:
+        if mirror is not None:
             mirror.update()
 
     options = Options(
@@ -226,9 +226,9 @@ def _exit_code(finished: Finished, after: Work) -> int:
     return FAILED if states == {"blocked"} else OK
 
 
-def _mirrors(plans: Sequence[Plan], store: Store, how: How) -> list[Mirror]:
+def _mirror(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Mirror | None:
     if not how.mirror:
-        return []
+        return None
     from suite.tracking import Mirror
 
-    return [Mirror(plan, store, how.tracking_uri) for plan in plans if plan.runs]
+    return Mirror(plans, store, how.tracking_uri, ask.data_root)

@@ -234,9 +234,16 @@ def _detail(verdict: Assessment, store: Store) -> str:
     return f"{verdict.reason} ({stage_note(dict(told))})" if told else verdict.reason
 
 
-def report(ask: Ask, out: Path, formats: Sequence[str], *, thumbnails: bool | None = None) -> int:
+def report(
+    ask: Ask,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    thumbnails: bool | None = None,
+    mlflow: str | None = None,
+) -> int:
     """Write the tables of specs from what the store holds, and print them. ``thumbnails``: see
-    :func:`suite.tables.report.report`.
+    :func:`suite.tables.report.report`; ``mlflow``: where MLflow's pages are, that the page links to.
     """
     from suite.tables.report import FORMATS
 
@@ -251,7 +258,9 @@ def report(ask: Ask, out: Path, formats: Sequence[str], *, thumbnails: bool | No
     if not plans:
         say(f"nothing has been run in {store.root} yet: name a spec")
         return USAGE
-    show_tables(plans, store, ask.data_root, out, formats, thumbnails=thumbnails, history=history)
+    show_tables(
+        plans, store, ask.data_root, out, formats, thumbnails=thumbnails, history=history, mlflow=mlflow
+    )
     return OK
 
 
@@ -264,15 +273,20 @@ def show_tables(
     *,
     thumbnails: bool | None = None,
     history: History | None = None,
+    mlflow: str | None = None,
 ) -> None:
-    """Print the tables and write them to files, which are named. ``history``: what was read of the store already."""
+    """Print the tables and write them to files, which are named. ``history``: what was read of the store already;
+    ``mlflow``: see :func:`report`.
+    """
+    from suite import tracking
     from suite.tables import render
     from suite.tables.report import look_up, write
 
     shown = look_up(plans, store, data_root=data_root, history=history)
     for table in (table for one in shown for table in one.tables):
         common.console().print(render.terminal(table))
-    written = write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails)
+    links = tracking.links(plans, store, base=mlflow) if "html" in formats else None
+    written = write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails, links=links)
     say(f"written: {', '.join(str(path) for path in written)}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from suite import files
 from suite.executors import Ended, Finished, Options, Task
 from suite.plan import Plan, expand
-from suite.search import specs
+from suite.search import specs, told
 from suite.search.space import label
 from suite.settings import key_of
 from suite.spec import Spec, load_spec
@@ -52,6 +52,10 @@ class _Searcher:
         self.folder = self.store.root / "search" / self.name
         self.study: Study = Study(self.folder, self.name, spec.search, self.seeds)
         self.mirror: Mirror | None = None
+        if how.mirror:
+            from suite.tracking import Mirror
+
+            self.mirror = Mirror([], self.store, how.tracking_uri, ask.data_root)
 
     def search(self, wanted: int, final: bool) -> int:
         profile = common.profile_line(self.reference, self.ask.profile)
@@ -124,14 +128,14 @@ class _Searcher:
 
     def _mirrored(self) -> Plan:
         """The trials so far as a table of the store, which MLflow shows too."""
-        path = self.folder / f"{self.spec.name}_trials.toml"
-        files.write_text(path, specs.trials(self.spec, self.study.ended(), self.reference.profile))
+        name, ended, profile = f"{self.spec.name}_trials", self.study.ended(), self.reference.profile
+        path = self.folder / f"{name}.toml"
+        files.write_text(path, specs.trials(self.spec, ended, profile))
+        searched = self.study.search.space
+        told.write(self.folder, name, profile, self.name, searched, ended, self.study.best(), specs.named)
         plan = self._expanded(load_spec(path))
-        if self.how.mirror:
-            from suite.tracking import Mirror
-
-            self.mirror = Mirror(plan, self.store, self.how.tracking_uri)
-            self.mirror.update()
+        if self.mirror is not None:
+            self.mirror.update([plan])
         return plan
 
     def _expanded(self, spec: Spec) -> Plan:
@@ -142,11 +146,13 @@ class _Searcher:
         """The trials' table and pictures, then the winner's spec, and its runs."""
         plan = self._mirrored()
         common.remember(plan, self.ask, self.store)
-        if self.mirror is not None:
-            self.mirror.close()
         from suite.search import plots
 
         drawn = plots.write(self.study.optuna, self.spec.name, self.how.out)
+        for path in drawn:
+            files.write_bytes(self.folder / told.PICTURES / path.name, path.read_bytes())
+        if self.mirror is not None:
+            self.mirror.close()
         look.show_tables([plan], self.store, self.ask.data_root, self.how.out, ("md", "tex"))
         say(f"drawn: {', '.join(map(str, drawn))}" if drawn else "no trial is complete: nothing to draw")
         best = self.study.best()

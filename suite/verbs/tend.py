@@ -1,8 +1,7 @@
-"""Verbs that tend the store: gc, sync, ui."""
+"""Verbs that tend the store: gc, sync."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from suite.spec import load_spec, profile_names
 from suite.store import Store
 from suite.verbs import common
 from suite.verbs.common import FAILED, OK, USAGE, Ask, grid, say
-from suite.vocabulary import SpecErrors
 
 
 @dataclass
@@ -149,26 +147,20 @@ def sync(ask: Ask, uri: str | None) -> int:
     plans, faults = (common.plans_of(ask), []) if ask.specs else common.remembered(store)
     for fault in faults:
         say(fault)
-    done = tracking.sync(_distinct(plan for plan in common.latest(plans) if plan.runs), store, uri)
-    say(f"{done.uri}: {done.cells} cells and {done.seeds} runs written")
+    done = tracking.sync(_distinct(common.latest(plans)), store, uri, data_root=ask.data_root)
+    say(f"{done.uri}: {done.cells} cells, {done.seeds} runs and {done.reports} tables or figures written")
     return FAILED if done.warning or faults else OK
 
 
 def _distinct(plans: Iterable[Plan]) -> list[Plan]:
     return list(
         {
-            (plan.spec.name, plan.profile, tuple(r.eval_key for r in plan.runs)): plan for plan in plans
+            (
+                plan.spec.name,
+                plan.profile,
+                *(r.eval_key for r in plan.runs),
+                *(g.key for g in plan.goals),
+            ): plan
+            for plan in plans
         }.values()
     )
-
-
-def ui(ask: Ask, uri: str | None, port: int) -> int:
-    """Show the mirror in a browser, on this machine only, until interrupted."""
-    from suite import tracking
-
-    try:
-        command = tracking.ui_command(ask.open(), uri, port)
-    except ValueError as error:
-        raise SpecErrors([str(error)]) from None
-    say(f"http://127.0.0.1:{port} (it takes some twenty seconds to answer; Ctrl-C ends it)")
-    return subprocess.call(command)

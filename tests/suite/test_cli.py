@@ -478,6 +478,7 @@ def test_an_audit_refuses_what_it_would_ignore(bench: Bench, monkeypatch: pytest
         "--stand-in": None,
         "--formats": "md",
         "--thumbnails": None,
+        "--mlflow-url": "http://127.0.0.1:5001",
     }
     verbs = get_command(app)
     assert isinstance(verbs, TyperGroup)

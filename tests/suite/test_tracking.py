@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import pytest
 from fabric import fill, finish, plan_of
 
 from suite import claims, tracking
-from suite.mirror import Stamp, records
+from suite.mirror.cells import records
+from suite.mirror.stamp import Put, Stamp, Written
 from suite.store import Store
 from suite.tables import text
 from suite.tables.table import build
@@ -47,10 +49,9 @@ def runs_of(store: Store, experiment: str = "batch_control") -> tuple[list[Any],
     found = client.get_experiment_by_name(experiment)
     assert found is not None
     runs = list(client.search_runs([found.experiment_id], max_results=1000))
-    return (
-        [run for run in runs if "mlflow.parentRunId" not in run.data.tags],
-        [run for run in runs if "mlflow.parentRunId" in run.data.tags],
-    )
+    cells, seeds = ([run for run in runs if run.data.tags["suite.kind"] == kind] for kind in ("cell", "seed"))
+    assert all("mlflow.parentRunId" in run.data.tags for run in seeds)
+    return cells, seeds
 
 
 def history(store: Store, run: Any, metric: str) -> list[tuple[int, float]]:
@@ -72,7 +73,7 @@ def test_mirror_holds_the_numbers_of_the_rendered_table(tmp_path: Path, store: S
             "CSI-1.5 breast_mnist": (0.6,),
         },
     )
-    assert tracking.sync([plan], store) == tracking.Synced(tracking.tracking_uri(store), 4, 9)
+    assert tracking.sync([plan], store) == tracking.Synced(tracking.tracking_uri(store), 4, 9, 1)
     cells, seeds = runs_of(store)
     mirrored = {run.info.run_name: run for run in cells}
     printed = {}
@@ -163,8 +164,9 @@ def test_a_half_written_run_is_written_again(tmp_path: Path, store: Store) -> No
 def test_a_stamp_of_a_database_that_was_deleted_is_not_believed(tmp_path: Path, store: Store) -> None:
     plan = plan_of(tmp_path)
     fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
-    written = {cell.key: cell.fingerprint for cell in records(plan, store)}
-    Stamp(store.root, tracking.tracking_uri(store), "").write("batch_control", written, "an earlier file")
+    cells = {cell.key: Put(cell.fingerprint, "run") for cell in records(plan, store)}
+    stamp = Stamp(store.root, tracking.tracking_uri(store), "")
+    stamp.write("batch_control", Written("1", cells), "an earlier file")
     assert tracking.sync([plan], store, check=False).seeds == 1
     assert tracking.sync([plan], store, check=False).seeds == 0
 
@@ -182,7 +184,11 @@ def test_curves_and_description_go_along(tmp_path: Path, store: Store) -> None:
     client = MlflowClient(tracking_uri=tracking.tracking_uri(store))
     experiment = client.get_experiment_by_name("batch_control")
     assert experiment is not None
-    assert "| 0.90 (1/3) (paper 0.903, −0.003) |" in experiment.tags["mlflow.note.content"]
+    (report,) = client.search_runs([experiment.experiment_id], "tags.`suite.kind` = 'report'")
+    assert "| 0.90 (1/3) (paper 0.903, −0.003) |" in report.data.tags["mlflow.note.content"]
+    assert f"/runs/{report.info.run_id}/artifacts" in experiment.tags["mlflow.note.content"]
+    names = {one.path for one in client.list_artifacts(report.info.run_id)}
+    assert names == {"batch_control.md", "batch_control.tex", "batch_control.csv", "index.html"}
     assert experiment.artifact_location.startswith(store.root.absolute().as_uri())
 
 
@@ -222,13 +228,162 @@ def test_an_unreachable_store_is_one_warning(
 
 
 def test_without_mlflow_there_is_one_warning(
-    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = plan_of(tmp_path)
     fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
     for name in ("mlflow", "mlflow.tracking"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "ModuleNotFoundError" in tracking.sync([plan], store).warning
+    mirror = tracking.Mirror([plan], store)
+    with caplog.at_level("WARNING"):
+        mirror.update()
+        warning = mirror.close().warning
+    assert warning.startswith("MLflow is not installed")
+    assert [record.getMessage() for record in caplog.records] == [warning]
+
+
+class Silent:
+    """A server that accepts and never answers."""
+
+    def __enter__(self) -> str:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=50)
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def test_a_server_that_never_answers_delays_nothing(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
+    with Silent() as uri, caplog.at_level("WARNING"):
+        mirror = tracking.Mirror([plan], store, uri)
+        began = time.monotonic()
+        mirror.update()
+        assert time.monotonic() - began < 1
+        done = mirror.close(timeout=0.5)
+        assert "slow and was left behind" in done.warning
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        tracking._WRITING.acquire(timeout=60)
+        tracking._WRITING.release()
+        began = time.monotonic()
+        assert "is not up to date" in tracking.sync([plan], store, uri).warning
+        assert time.monotonic() - began < 30
+    assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
+
+
+def test_a_locked_database_is_one_warning_and_healed(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
+    holder = sqlite3.connect(store.root / "mlflow.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        began = time.monotonic()
+        mirror = tracking.Mirror([plan], store)
+        mirror.update()
+        assert time.monotonic() - began < 1
+        warning = mirror.close().warning
+    finally:
+        holder.rollback()
+        holder.close()
+    assert "locked" in warning or "slow" in warning
+    assert len(warning.splitlines()) == 1
+    assert tracking.sync([plan], store).seeds == 1
+
+
+def everything(uri: str, experiment: str = "batch_control") -> Any:
+    """All that an experiment holds but the numbers that MLflow gives and the links made of them."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    runs = {run.info.run_id: run for run in client.search_runs([found.experiment_id], max_results=1000)}
+
+    def named(text: str) -> str:
+        for run_id, run in runs.items():
+            text = text.replace(run_id, run.data.tags["suite.row"])
+        return text.replace(f"experiments/{found.experiment_id}/", "experiments/N/")
+
+    def told(run: Any) -> Any:
+        tags = {name: named(value) for name, value in run.data.tags.items() if name != "suite.note"}
+        points = {
+            name: [
+                (one.step, one.value, one.timestamp)
+                for one in client.get_metric_history(run.info.run_id, name)
+            ]
+            for name in run.data.metrics
+        }
+        files = {}
+        for one in client.list_artifacts(run.info.run_id):
+            path = client.download_artifacts(run.info.run_id, one.path)
+            text = named(Path(path).read_text(encoding="utf-8"))
+            files[one.path] = re.sub(r"http://127.0.0.1:\d+", "", text)
+        times = (run.info.start_time, run.info.end_time, run.info.status)
+        return tags, run.data.params, points, files, times
+
+    tags = {name: named(value) for name, value in found.tags.items() if name != "suite.note"}
+    return tags, {run.data.tags["suite.row"]: told(run) for run in runs.values()}
+
+
+def test_all_is_rebuilt_from_the_run_tree(tmp_path: Path, store: Store, database: Path) -> None:
+    plan = plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.92), "CSI pneumonia_mnist": (0.8, 0.7, 0.9)})
+    for run in plan.runs:
+        if (folder := store.run_folder(run.train_key)).exists():
+            (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.5}\n{"step": 9, "loss": 0.5}\n')
+    uri = tracking.tracking_uri(store)
+    tracking.sync([plan], store)
+    before = everything(uri)
+    assert len(before[1]) == 1 + 2 + 5
+    assert "batch_control.md" in before[1]["0000"][3]
+    # Nothing but the run tree is kept.
+    other = Store(tmp_path / "other")
+    shutil.copytree(store.root / "runs", other.root / "runs")
+    shutil.copy(database, other.root / "mlflow.db")
+    done = tracking.sync([plan], other)
+    assert (done.cells, done.seeds, done.reports, done.warning) == (2, 5, 1, "")
+    assert everything(tracking.tracking_uri(other)) == before
+
+
+def test_a_store_that_was_moved_keeps_its_mirror(tmp_path: Path, store: Store) -> None:
+    plan = plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.92)})
+    tracking.sync([plan], store)
+    before = everything(tracking.tracking_uri(store))
+    store.root.rename(tmp_path / "elsewhere")
+    store = Store(tmp_path / "elsewhere")
+    done = tracking.sync([plan], store)
+    assert (done.cells, done.seeds, done.reports, done.warning) == (0, 0, 0, "")
+    assert everything(tracking.tracking_uri(store)) == before
+    assert not (tmp_path / "runs").exists()
+
+
+def test_reports_link_to_what_was_mirrored(tmp_path: Path, store: Store) -> None:
+    plan = plan_of(tmp_path)
+    assert tracking.links([plan], store).cells == {}
+    fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.92)})
+    tracking.sync([plan], store)
+    (cell,), seeds = runs_of(store)
+    found = tracking.links([plan], store)
+    assert list(found.cells.values()) == [
+        f"http://127.0.0.1:5000/#/experiments/{cell.info.experiment_id}/runs/{cell.info.run_id}"
+    ]
+    assert {key: url.rpartition("/")[2] for key, url in found.seeds.items()} == {
+        run.data.tags["suite.eval_key"]: run.info.run_id for run in seeds
+    }
+    assert (
+        tracking.links([plan], store, base="http://host")
+        .cells[cell.data.tags["suite.cell_key"]]
+        .startswith("http://host/#/")
+    )
+    (store.root / "mlflow.db").unlink()
+    assert tracking.links([plan], store).cells == {}, "of a database that is gone nothing is known"
 
 
 def test_nothing_is_imported_while_nothing_is_new(tmp_path: Path) -> None:
@@ -240,7 +395,7 @@ from fabric import plan_of
 from suite.store import Store
 from suite import tracking
 plan = plan_of(Path({str(tmp_path)!r}))
-mirror = tracking.Mirror(plan, Store(Path({str(tmp_path / "runs")!r})))
+mirror = tracking.Mirror([plan], Store(Path({str(tmp_path / "runs")!r})))
 mirror.update()
 mirror.close()
 print("mlflow" in sys.modules, Path({str(tmp_path / "runs")!r}).exists())
@@ -268,7 +423,7 @@ print(tracking.sync([plan], store).seeds)
 
 def test_mirror_follows_a_running_plan(tmp_path: Path, store: Store) -> None:
     plan = plan_of(tmp_path)
-    mirror = tracking.Mirror(plan, store)
+    mirror = tracking.Mirror([plan], store)
     runs = _runs(plan, "DIA pneumonia_mnist")
     for run, auroc in zip(runs, (0.90, 0.91, 0.92), strict=True):
         finish(store, run, auroc)
@@ -303,7 +458,7 @@ def test_a_running_mirror_comes_back_to_what_it_found_busy(
     fill(store, plan, {"DIA pneumonia_mnist": (0.90,)})
     held = claims.claim(store.root / "mlflow")
     assert held is not None
-    mirror = tracking.Mirror(plan, store)
+    mirror = tracking.Mirror([plan], store)
     with held:
         mirror.update()
         time.sleep(1.0)
@@ -312,13 +467,13 @@ def test_a_running_mirror_comes_back_to_what_it_found_busy(
     assert not [record for record in caplog.records if record.name == "suite"]
 
 
-def test_mirrors_of_several_plans_take_turns(tmp_path: Path, store: Store) -> None:
+def test_one_mirror_serves_several_plans(tmp_path: Path, store: Store) -> None:
     plans = [plan_of(tmp_path, name=name) for name in ("first", "second", "third")]
     fill(store, plans[0], {"DIA pneumonia_mnist": (0.90, 0.91)})
-    mirrors = [tracking.Mirror(plan, store) for plan in plans]
-    for mirror in mirrors:
-        mirror.update()
-    assert [(done.seeds, done.warning) for done in (mirror.close() for mirror in mirrors)] == [(2, "")] * 3
+    mirror = tracking.Mirror(plans, store)
+    mirror.update()
+    done = mirror.close()
+    assert (done.seeds, done.reports, done.warning) == (6, 3, "")
 
 
 def test_where_the_mirror_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,16 +481,6 @@ def test_where_the_mirror_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert tracking.tracking_uri(store, "http://host") == "http://host"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
     assert tracking.tracking_uri(store) == "http://other"
-
-
-def test_ui_command(store: Store) -> None:
-    command = tracking.ui_command(store, port=5555)
-    assert command[:3] == [sys.executable, "-m", "mlflow"]
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert command[command.index("--port") + 1] == "5555"
-    assert command[command.index("--backend-store-uri") + 1] == tracking.tracking_uri(store)
-    with pytest.raises(ValueError, match="open it in a browser"):
-        tracking.ui_command(store, "http://host:5000")
 
 
 def _runs(plan: Any, label: str) -> Any:

@@ -14,22 +14,25 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    # Whatever the browser itself would look up is not found.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Any]:
-    """A browser context of Playwright with a profile of its own; the test is skipped where there is none."""
+def chromium(profile: Path, *hosts: str) -> Iterator[Any]:
+    """A browser context of Playwright with a profile of its own, which finds these hosts alone; the test is skipped
+    where there is none.
+    """
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip(f"there is no browser: none of {', '.join(PROGRAMS)} is installed (Debian: chromium)")
+    # Whatever the browser itself would look up is not found.
+    rules = ["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in hosts)]
+    flags = [*FLAGS, f"--host-resolver-rules={', '.join(rules)}"]
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=program, args=list(FLAGS), viewport={"width": 1300, "height": 900}
+            str(profile), executable_path=program, args=flags, viewport={"width": 1300, "height": 900}
         )
         try:
             yield context

@@ -56,18 +56,34 @@
     return box;
   };
 
+  // What is not on a disk beside the page is named only.
+  const linked = (address, name) => {
+    if (!address) return name;
+    const link = make("a", name);
+    link.href = address;
+    return link;
+  };
+
+  const outside = (address, name) => {
+    const link = linked(address, name);
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+    return link;
+  };
+
   const results = (runs) => {
     const header = ["Seed", "State", "AUROC", "95 % interval", "AUPR", "FPR at 95 % TPR", "Normal + anomalous", "Fit", "Scoring", "Files"];
+    const tracked = runs.some((run) => run.mlflow);
+    if (tracked) header.push("MLflow");
     const rows = runs.map((run) => {
       const m = run.metrics;
-      if (!m) return [shown(run.seed), run.reason === run.state ? run.state : `${run.state}: ${run.reason}`, "--", "", "", "", "", "", "", ""];
-      const link = make("a", run.train_key.slice(0, 12));
-      link.href = run.folder;
+      if (!m) return [shown(run.seed), run.reason === run.state ? run.state : `${run.state}: ${run.reason}`, "--", "", "", "", "", "", "", "", ...(tracked ? [""] : [])];
       const state = run.state === "done" ? "done" : `${run.state}: ${run.reason}`;
       return [
         shown(run.seed), state, digits(m.auroc), `${digits(m.auroc_low)} to ${digits(m.auroc_high)}`, digits(m.aupr),
         digits(m.fpr95), `${shown(run.counts.normal)} + ${shown(run.counts.anomalous)}`,
-        seconds(run.cost.fit_seconds), seconds(run.cost.score_seconds), link,
+        seconds(run.cost.fit_seconds), seconds(run.cost.score_seconds),
+        linked(run.folder, run.train_key.slice(0, 12)), ...(tracked ? [run.mlflow ? outside(run.mlflow, "run") : ""] : []),
       ];
     });
     return table(header, rows, new Set([0, 2, 3, 4, 5, 6, 7, 8]));
@@ -143,9 +159,7 @@
       for (const [name, value] of Object.entries(run.artefacts)) entries.push([`artefact ${name}`, value]);
       for (const note of run.notes) entries.push(["note", note]);
     }
-    const parts = [pairs(entries)];
-    if (run.mlflow) parts.push(make("p", mlflow(run.mlflow), "note"));
-    return section(`Seed ${run.seed}: keys, cost and notes`, parts);
+    return section(`Seed ${run.seed}: keys, cost and notes`, [pairs(entries)]);
   };
 
   const fill = (button, keys) => {

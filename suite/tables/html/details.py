@@ -51,12 +51,15 @@ class Pool:
 class Details:
     """Collects the runs of a report; ``blocks`` gives one JSON object for each, ``shared`` what they refer to.
 
-    ``out`` is the folder that the page will stand in: links to the run folders are relative to it.
+    ``out`` is the folder that the page will stand in: links to the run folders are relative to it; None: they
+    are not linked. ``links``: addresses of runs in a tracker, by evaluation key.
     """
 
-    def __init__(self, store: Store, out: Path, thumbnails: Thumbnails, links: Mapping[str, Any]) -> None:
+    def __init__(
+        self, store: Store, out: Path | None, thumbnails: Thumbnails, links: Mapping[str, str]
+    ) -> None:
         self._store, self._thumbnails, self._links = store, thumbnails, links
-        self._root = _relative(store.root, out)
+        self._root = None if out is None else _relative(store.root, out)
         self._runs: dict[str, Observation] = {}
         self._pools = {name: Pool() for name in ("settings", "environment", "data")}
 
@@ -101,7 +104,8 @@ class Details:
         if row.outcome is not None:
             told |= self._outcome(row.outcome, points)
             told |= self._scores(row, points)
-            told["folder"] = f"{self._root}/runs/{run.train_key[:KEY_LENGTH]}"
+            if self._root is not None:
+                told["folder"] = f"{self._root}/runs/{run.train_key[:KEY_LENGTH]}"
             told |= {"mlflow": link} if (link := self._links.get(run.eval_key)) else {}
         return told
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from suite import files, registry, resources
+from suite.mirror.stamp import Links
 from suite.tables import caption, render, text
-from suite.tables.cells import MARKS
+from suite.tables.cells import MARKS, anchor, cell_key
 from suite.tables.escape import clean
 from suite.tables.html.details import Details, to_json
 from suite.tables.html.thumbnails import Thumbnails
@@ -52,26 +53,32 @@ def write(
     *,
     thumbnails: bool | None = None,
     data_root: Path | None = None,
+    links: Links | None = None,
 ) -> Path:
     """Write the page into ``out`` and return its path; arguments as for :func:`page`."""
     path = out / NAME
-    files.write_text(path, page(sections, store, out, thumbnails=thumbnails, data_root=data_root))
+    files.write_text(
+        path, page(sections, store, out, thumbnails=thumbnails, data_root=data_root, links=links)
+    )
     return path
 
 
 def page(
     sections: Iterable[Section],
     store: Store,
-    out: Path,
+    out: Path | None,
     *,
     thumbnails: bool | None = None,
     data_root: Path | None = None,
+    links: Links | None = None,
 ) -> str:
-    """The page as text. ``out`` is where it will stand, for links to the run folders. ``thumbnails``: see
-    :class:`suite.tables.html.thumbnails.Thumbnails`.
+    """The page as text. ``out`` is where it will stand, for links to the run folders (None: elsewhere, so that
+    they are only named). ``thumbnails``: see :class:`suite.tables.html.thumbnails.Thumbnails`. ``links``: where
+    the cells and runs stand in a tracker.
     """
     kept = list(sections)
-    details = Details(store, out, Thumbnails(thumbnails, store.root, data_root), {})
+    links = links or Links()
+    details = Details(store, out, Thumbnails(thumbnails, store.root, data_root), links.seeds)
     runs = {
         id(entry): " ".join(details.add(entry.observations))
         for one in kept
@@ -87,6 +94,7 @@ def page(
             title=TITLE,
             sections=kept,
             runs=runs,
+            places=_places(kept, links),
             blocks=blocks,
             shared=to_json(details.shared()),
             style=style,
@@ -114,6 +122,26 @@ def _anchors(sections: Iterable[Section]) -> dict[int, str]:
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
         used[name] = used.get(name, 0) + 1
         found[id(table)] = name if used[name] == 1 else f"{name}-{used[name]}"
+    return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a cell stands: its name in the page (empty for what is in it once already) and its page in a tracker."""
+
+    name: str
+    tracker: str
+
+
+def _places(sections: Iterable[Section], links: Links) -> dict[int, _Place]:
+    """The place of every entry that is made of runs, by its identity."""
+    found: dict[int, _Place] = {}
+    used: set[str] = set()
+    for entry in (entry for one in sections for table in one.tables for entry in table.entries):
+        if entry.cell.runs:
+            key = cell_key(entry.cell)
+            found[id(entry)] = _Place("" if key in used else anchor(key), links.cells.get(key, ""))
+            used.add(key)
     return found
 
 

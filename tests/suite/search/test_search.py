@@ -97,3 +97,27 @@ def test_trials_stand_in_mlflow_as_cells_with_their_seeds(bench: engine.Bench) -
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(parents) == 3
     assert len(children) >= 4
+
+
+def test_trials_are_shown_in_mlflow_with_their_seeds(bench: engine.Bench) -> None:
+    from mlflow.tracking import MlflowClient
+
+    bench.cli("search", "find.toml", "--trials", "3", "--no-final")
+    client = MlflowClient(tracking_uri=f"sqlite:///{bench.store / 'mlflow.db'}")
+    found = client.get_experiment_by_name("find_trials")
+    assert found is not None
+    runs = client.search_runs([found.experiment_id])
+    trials = [run for run in runs if run.data.tags["suite.kind"] == "trial"]
+    assert {run.data.tags["suite.trial"] for run in trials} == {"0", "1", "2"}
+    complete = [run for run in trials if run.data.tags["suite.trial_state"] == "complete"]
+    (best,) = [run for run in trials if run.data.tags["suite.best"] == "true"]
+    assert best.data.metrics["objective"] == max(run.data.metrics["objective"] for run in complete)
+    assert best.info.run_name.startswith("best: train.steps ")
+    for trial in trials:
+        seeds = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == trial.info.run_id]
+        assert len(seeds) == (2 if trial in complete else trial.data.metrics["auroc_n"])
+        assert trial.data.params["train.steps"] in {str(steps) for steps in range(4, 41, 4)}
+    (report,) = [run for run in runs if run.data.tags["suite.kind"] == "report"]
+    names = {one.path for one in client.list_artifacts(report.info.run_id)}
+    assert {"find_trials.md", "find-history.png", "find-history.pdf"} <= names
+    assert "0 cells, 0 runs and 0 tables" in bench.cli("sync")

@@ -12,8 +12,10 @@ from fabric import DIGEST, fill, plan_of
 from pages import HOSTILE, block, filled, hostile_plan, text_of, tree, words
 
 from suite import resources
+from suite.mirror.stamp import Links
 from suite.store import Store
 from suite.tables import text
+from suite.tables.cells import anchor, cell_key
 from suite.tables.escape import clean
 from suite.tables.html import page, write
 from suite.tables.report import report, tables
@@ -179,3 +181,22 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path, store: Store) -> Non
     assert first.read_bytes() == before
     assert DIGEST[:12] in before.decode()
     assert write([], store, tmp_path / "elsewhere") == tmp_path / "elsewhere" / "index.html"
+
+
+def test_a_cell_links_to_the_tracker_and_has_a_name(tmp_path: Path) -> None:
+    store, plan = Store(tmp_path / "runs"), plan_of(tmp_path)
+    fill(store, plan, {"DIA pneumonia_mnist": (0.9,), "CSI pneumonia_mnist": (0.8,)})
+    keys = {" ".join(cell.labels.values()): cell_key(cell) for cell in plan.cells}
+    address = "http://127.0.0.1:5000/#/experiments/1/runs/abc"
+    wrong = "javascript:alert(1)"
+    links = Links({keys["DIA pneumonia_mnist"]: address, keys["CSI pneumonia_mnist"]: wrong})
+    document = tree(text_of(store, tmp_path, plan, links=links))
+    (link,) = document.xpath("//a[@class='tracker']")
+    assert (link.get("href"), link.get("target")) == (address, "_blank")
+    assert "noopener" in link.get("rel")
+    assert link.getparent().get("id") == anchor(keys["DIA pneumonia_mnist"])
+    names = document.xpath("//td/@id")
+    assert len(names) == len(set(names)) == len(plan.cells)
+    again = tree(text_of(store, tmp_path, plan, plan))
+    assert again.xpath("//a[@class='tracker']") == []
+    assert len(again.xpath("//td/@id")) == len(set(again.xpath("//td/@id"))) == len(plan.cells)
