@@ -101,6 +101,33 @@ def test_named_verbs_exist(document: str) -> None:
     assert named <= verbs
 
 
+def test_named_options_exist() -> None:
+    """In the blocks, and wherever a line of text shows a whole command."""
+    from typer.main import get_command
+
+    from suite.cli import app
+
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
+    inline = [
+        shlex.split(one) for one in re.findall(r"`(suite [^`]*)`", _read("README.md").replace("\n", " "))
+    ]
+    shown = [words[words.index("suite") :] for words in _commands("README.md") if "suite" in words] + inline
+    wrong = []
+    for words in shown:
+        verb = verbs.get(words[1]) if len(words) > 1 else None
+        verb = getattr(verb, "commands", {}).get(words[2]) if hasattr(verb, "commands") else verb
+        known = (
+            {"--help"} | {name for one in verb.params for name in (*one.opts, *one.secondary_opts)}
+            if verb
+            else set()
+        )
+        wrong += [
+            " ".join(words) for word in words if word.startswith("--") and word.split("=")[0] not in known
+        ]
+    assert len(shown) > 20
+    assert not wrong
+
+
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", _read("README.md"), flags=re.DOTALL | re.MULTILINE)
 
