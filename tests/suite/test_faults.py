@@ -4,9 +4,9 @@ that no longer answer. Each ends in a clear line, and in a state from which the 
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_a_full_disk_ends_the_command_in_a_line_and_room_is_made_by_gc(bench: Be
         bench.cli("run", "toy.toml", "--seeds", "7", "--no-mlflow", "-j", "1")
         filler = fill(bench.store)
         out = bench.cli("run", "toy.toml", "--no-mlflow", "-j", "1", code=2)
-        assert "the disk is full: make room, then give the same command again" in out
+        assert re.search("the disk is full: make room|kB are free: free some", out)
         assert "Traceback" not in out
         assert len(out.splitlines()) < 12
         lesser = bench.folder / "lesser.toml"
@@ -90,7 +90,7 @@ def test_a_full_disk_ends_the_command_in_a_line_and_room_is_made_by_gc(bench: Be
 def test_a_disk_that_fills_up_under_the_workers_ends_the_command(bench: Bench) -> None:
     with small(bench.store, "4m"):
         process = bench.start("run", "toy.toml", "--no-mlflow", "-j", "1", "--set", "train.pause=0.1")
-        bench.wait_for(lambda: bench.told("fit") == 1)
+        bench.wait_for(lambda: bench.told("fit") == 1, 180)
         filler = fill(bench.store)
         output, errors = process.communicate(timeout=120)
         assert process.returncode == 1, output + errors
@@ -236,8 +236,8 @@ def test_a_checkpoint_that_does_not_fit_is_dropped_and_says_so(tmp_path: Path) -
 
 
 @contextmanager
-def _silent_server() -> Iterator[str]:
-    """Takes every connection and never answers."""
+def _silent_server() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Takes every connection and never answers; its address, and the connections so far."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         held: list[socket.socket] = []
 
@@ -249,7 +249,7 @@ def _silent_server() -> Iterator[str]:
                 return
 
         threading.Thread(target=take, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", held
         listening.shutdown(socket.SHUT_RDWR)
         for one in held:
             one.close()
@@ -259,17 +259,18 @@ def _silent_server() -> Iterator[str]:
 def test_a_tracking_server_that_no_longer_answers_delays_nothing_for_long(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    """Each request costs the time that is set for one, so few are made."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with _silent_server() as uri:
-        begun = time.monotonic()
+    with _silent_server() as (uri, asked):
         code, out = _typed(
             bench, monkeypatch, "run", "toy.toml", "--limit", "1", "--in-process", "--tracking-uri", uri
         )
         assert code == 0, out
-        assert time.monotonic() - begun < 60
-    (warning,) = [line for line in caplog.messages if "MLflow" in line]
-    assert warning.endswith(("`suite sync` tries again", "`suite sync` completes it"))
+        assert 1 <= len(asked) <= 4
+    warnings = [line for line in caplog.messages if "MLflow" in line]
+    assert 1 <= len(warnings) <= 2
+    assert all(one.endswith(("`suite sync` tries again", "`suite sync` completes it")) for one in warnings)
     assert len(list(Store(bench.store).outcomes())) == 1
     code, out = _typed(bench, monkeypatch, "sync", "toy.toml")
     assert (code, "1 cells and 1 runs written" in out) == (0, True), out

@@ -107,7 +107,7 @@ def carry_out(run: Run, root: Path, *, fatal: Change | None = None, told: Path |
 
 
 def explore(run: Run, folder: Path, most: int) -> Iterator[dict[str, Any]]:
-    """What differs after each of ``most`` kills, spread evenly over the changes; at last a summary."""
+    """What differs after a kill at each change, or at ``most`` spread over those after packing; at last a summary."""
     whole, told = folder / "whole", folder / "changes"
     assert carry_out(run, whole, told=told) == 0
     for name in (folder / "modules").read_text().split():
@@ -117,7 +117,10 @@ def explore(run: Run, folder: Path, most: int) -> Iterator[dict[str, Any]]:
     changes: list[Change] = [tuple(json.loads(line)) for line in told.read_text().splitlines()]
     expected = results.outcomes(whole), results.weights(whole)
     packed = max((number for number, one in enumerate(changes) if "artefacts/data" in one[1]), default=0)
-    points = sorted({round(part * (len(changes) - 1) / (most - 1)) for part in range(most)})
+    points = list(range(len(changes)))
+    if most < len(changes):
+        rest = len(changes) - packed - 1
+        points = [packed + 1 + rest * part // (most + 1) for part in range(1, most + 1)]
     for point in points:
         root = folder / f"killed-{point}"
         if point > packed:
