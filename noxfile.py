@@ -99,22 +99,19 @@ reproduce("figures", "Every figure that ships", *FIGURES)
 reproduce("all", "Every table and figure that ships", *TABLES.values(), *BEYOND, *FIGURES)
 
 
+PYTEST = ("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal", "--durations", "10")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, slow ones included; `-- -m "not slow"` or a path are passed on to pytest."""
-    run(
-        session,
-        "pytest",
-        "-n",
-        "logical",
-        "--maxprocesses",
-        "4",
-        "--dist",
-        "worksteal",
-        "--durations",
-        "10",
-        *session.posargs,
-    )
+    """The tests, slow ones included; `-- -m "not slow"` or a path are passed on to pytest."""
+    run(session, *PYTEST, "-m", "not long", *session.posargs)
+
+
+@nox.session
+def tests_long(session: nox.Session) -> None:
+    """The tests that take a minute or more each: a cluster that loses a machine, a soak, pages in a browser."""
+    run(session, *PYTEST, "-m", "long", *session.posargs)
 
 
 @nox.session

@@ -12,7 +12,7 @@ import pytest
 SOAK = Path(__file__).resolve().parent / "soak.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     words = [
         "--toy",

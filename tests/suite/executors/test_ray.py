@@ -306,7 +306,7 @@ def _patiently(cluster: Any, **options: Any) -> None:
                 raise
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cluster_loses_a_machine(bench: Bench, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted once, on a shared store, and robbed of a machine once, on none, it ends with every outcome, each
     as on this machine.

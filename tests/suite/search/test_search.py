@@ -67,6 +67,7 @@ def test_more_trials_go_on_where_the_first_ended(bench: engine.Bench) -> None:
     assert said.count("validation AUROC") == 1
 
 
+@pytest.mark.long
 def test_killed_twice_it_ends_with_all_trials(bench: engine.Bench) -> None:
     path = bench.folder / "find.toml"
     path.write_text(SPEC.replace('dataset = "toy"', 'dataset = "toy"\n"train.pause" = 0.05'))
