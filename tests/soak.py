@@ -232,7 +232,7 @@ class Soak:
                 [sys.executable, "-P", "-m", "suite.cli", "sync", "soak.toml", "--store", store.name],
                 cwd=self.folder, env=self.environment, capture_output=True, text=True,
             )  # fmt: skip
-            if done.returncode or (turn and "0 cells and 0 runs written" not in done.stdout):
+            if done.returncode or (turn and not re.search(r"\b0 cells\b.*\b0 runs\b", done.stdout)):
                 self.faults.append(f"{store.name}: sync {turn + 1}: {done.stdout}{done.stderr}".strip())
         expected = {key: one["outcome"]["metrics"]["auroc"] for key, one in results.outcomes(store).items()}
         self.faults += [f"{store.name}: MLflow: {line}" for line in _unlike(store, expected)]
@@ -250,8 +250,12 @@ def _unlike(store: Path, expected: dict[str, float]) -> Iterator[str]:
         for run in client.search_runs([one.experiment_id], max_results=5000)
     ]
     seeds = [run for run in runs if "suite.eval_key" in run.data.tags]
-    cells = [run for run in runs if "suite.eval_key" not in run.data.tags]
+    cells = [
+        run for run in runs if "suite.cell_key" in run.data.tags and "suite.eval_key" not in run.data.tags
+    ]
     keys = [run.data.tags["suite.eval_key"] for run in seeds]
+    if not cells:
+        yield "no cell"
     if sorted(keys) != sorted(expected):
         yield f"{len(keys)} runs, {len(set(keys))} different, instead of {len(expected)}"
     for run in runs:

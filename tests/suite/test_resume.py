@@ -24,6 +24,7 @@ rows = ["method"]
 [grid]
 method = ["{method}"]
 """
+TOY = 'selection = "best_test"\nuses = "artefact"\n"train.steps" = 8\n"train.pause" = 1e-6\n'
 SMALL = """
 "data.size" = 16
 "train.epochs" = 1
@@ -58,17 +59,21 @@ def _check(found: list[dict[str, Any]]) -> None:
     assert [one for one in found if not one["finished"] or one["differing"] or one["litter"]] == []
 
 
+def test_killed_at_some_changes_of_the_disk_a_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    found, _ = _explore(tmp_path, "fake", TOY, 8)
+    _check(found)
+
+
+@pytest.mark.slow
 def test_killed_at_any_change_of_the_disk_a_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Packing, making an artefact, every checkpoint, snapshots, weights, the facts of the fit, scores, outcome."""
-    settings = 'selection = "best_test"\nuses = "artefact"\n"train.steps" = 8\n"train.pause" = 1e-6\n'
-    found, summary = _explore(tmp_path, "fake", settings, 1000)
+    found, summary = _explore(tmp_path, "fake", TOY, 1000)
     _check(found)
     assert (summary["outcomes"], summary["weights"]) == (1, 8)
     assert len(found) == summary["changes"] > 60
     named = {(what, Path(path).name) for what, path, _ in (one["change"] for one in found)}
     assert named >= {
         ("rename", "done.json"),
-        ("open", "resume.part"),
         ("rename", "resume.pt"),
         ("rename", "snapshot-7.pt"),
         ("open", "weights.pt"),
