@@ -64,7 +64,7 @@ def test_killed_at_some_changes_of_the_disk_a_run_ends_as_if_it_had_not_been(tmp
     _check(found)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_any_change_of_the_disk_a_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Packing, making an artefact, every checkpoint, snapshots, weights, the facts of the fit, scores, outcome."""
     found, summary = _explore(tmp_path, "fake", TOY, 1000)
@@ -86,7 +86,7 @@ def test_killed_at_any_change_of_the_disk_a_run_ends_as_if_it_had_not_been(tmp_p
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "settings", "most"),
     [
