@@ -52,7 +52,7 @@ def test_the_steps_that_are_measured_are_those_of_training(dissolve: dict[str, A
     costs.steps(identity, torch.device("cpu"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_grows_with_the_batch() -> None:
     def measured(batch: int) -> dict[str, Any]:
         train = {"batch": batch, "optimiser": "adam"}

@@ -20,7 +20,7 @@ from fabric import fill, plan_of
 from suite import tracking
 from suite.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 HIDDEN = """
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
