@@ -35,7 +35,6 @@ def tags(plan: Plan, searched: tuple[str, ...]) -> dict[str, str]:
     state = {
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {"attributes.`Run Name`": 340},
         "orderByKey": order,
         "orderByAsc": rising,
     }

@@ -93,10 +93,10 @@ class Bench:
             start_new_session=True,
         )
 
-    def cli(self, *arguments: str, code: int = 0) -> str:
-        """What ``suite ...`` prints; it must end with ``code``."""
+    def cli(self, *arguments: str, code: int = 0, seconds: float = 180) -> str:
+        """What ``suite ...`` prints; it must end with ``code``, and in time."""
         process = self.start(*arguments)
-        output, errors = process.communicate(timeout=180)
+        output, errors = process.communicate(timeout=seconds)
         assert process.returncode == code, f"exit code {process.returncode}\n{output}\n{errors}"
         return output + errors
 

