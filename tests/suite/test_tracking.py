@@ -253,6 +253,7 @@ class Silent:
         self._socket.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_delays_nothing(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,6 +276,7 @@ def test_a_server_that_never_answers_delays_nothing(
     assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_one_warning_and_healed(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +333,7 @@ def everything(uri: str, experiment: str = "batch_control") -> Any:
     return tags, {run.data.tags["suite.row"]: told(run) for run in runs.values()}
 
 
+@pytest.mark.slow
 def test_all_is_rebuilt_from_the_run_tree(tmp_path: Path, store: Store, database: Path) -> None:
     plan = plan_of(tmp_path)
     fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.92), "CSI pneumonia_mnist": (0.8, 0.7, 0.9)})
