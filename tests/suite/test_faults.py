@@ -273,7 +273,7 @@ def test_a_tracking_server_that_no_longer_answers_delays_nothing_for_long(
     assert all(one.endswith(("`suite sync` tries again", "`suite sync` completes it")) for one in warnings)
     assert len(list(Store(bench.store).outcomes())) == 1
     code, out = _typed(bench, monkeypatch, "sync", "toy.toml")
-    assert (code, "1 cells and 1 runs written" in out) == (0, True), out
+    assert (code, "1 cells, 1 runs and 1 tables or figures written" in out) == (0, True), out
 
 
 # Many at once
