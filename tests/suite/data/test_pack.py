@@ -199,7 +199,7 @@ def test_of_two_that_find_a_pack_damaged_one_makes_it_anew(source: DataInfo, tmp
     (folder / "manifest.json").write_bytes(b"{")
     packs.load(source, SETTINGS, tmp_path, tmp_path)
     mended = build.identity_of(folder)
-    identity = packs._identity(source, SETTINGS, tmp_path)
+    identity = packs._identity(source, SETTINGS, tmp_path, tmp_path)
     build.build(source, identity, tmp_path, folder, damaged=damaged)
     assert build.identity_of(folder) == mended
 
