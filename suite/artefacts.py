@@ -51,7 +51,7 @@ def ensure(need: Need, store: Store, conditions: Conditions, stop: Callable[[], 
     while True:
         if (facts := usable(store, need, pack)) is not None:
             # (Still there, where its maker was killed at the very end.)
-            (store.artefact_folder(need.kind, need.key) / "resume.pt").unlink(missing_ok=True)
+            (store.artefact_folder(*need.place) / "resume.pt").unlink(missing_ok=True)
             return facts
         try:
             return make(need, store, conditions, stop)
@@ -69,7 +69,7 @@ def make(
 
     Busy when another process is at it.
     """
-    folder = store.artefact_folder(need.kind, need.key)
+    folder = store.artefact_folder(*need.place)
     pack = pack_of(need, store, conditions)
     for inner in need.needs:
         ensure(inner, store, conditions, stop)
@@ -127,7 +127,7 @@ def _make(
         "key": need.key,
         "version": need.version,
         "identity": dict(need.identity),
-        "needs": {inner.kind: inner.key for inner in need.needs},
+        "needs": registry.keys_by_name(need.needs),
         "data": _digest(pack),
         "facts": made,
         "cost": {

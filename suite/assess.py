@@ -143,8 +143,8 @@ class History:
         scorings: dict[tuple[str, str, str], list[float]] = {}
         for one in self.outcomes.values():
             place = (one.method, _data_name(one.train), one.profile)
-            fits.setdefault(place, {})[one.train_key] = _number(one.cost.get("fit_seconds"))
-            scorings.setdefault(place, []).append(_number(one.cost.get("score_seconds")))
+            fits.setdefault(place, {})[one.train_key] = one.fit_seconds
+            scorings.setdefault(place, []).append(one.score_seconds)
         return {
             place: (statistics.median(fits[place].values()), statistics.median(scorings[place]))
             for place in fits
@@ -196,10 +196,6 @@ def _data_name(train: Mapping[str, Any]) -> str:
     """The data set's name in the keys."""
     data = train.get("data")
     return str(data.get("name", "")) if isinstance(data, Mapping) else ""
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _data_settings(run: Run) -> DataSettings:

@@ -74,7 +74,7 @@ def _results(plan: Plan, store: Store) -> Iterator[tuple[str, bytes]]:
             if path.is_file():
                 yield path.relative_to(store.root).as_posix(), path.read_bytes()
     for need in plan.goals:
-        path = store.artefact_folder(need.kind, need.key) / "done.json"
+        path = store.artefact_folder(*need.place) / "done.json"
         if store.artefact(need) is not None:
             yield path.relative_to(store.root).as_posix(), path.read_bytes()
 
@@ -145,12 +145,7 @@ class Opened:
         """The runs of the table that are done, the quickest first."""
         found = [(run, self.store.outcome(run.train_key, run.eval_key)) for run in self.plan.runs]
         done = [(run, outcome) for run, outcome in found if outcome is not None]
-        return sorted(done, key=lambda pair: seconds_of(pair[1]))
-
-
-def seconds_of(outcome: Outcome) -> float:
-    """What a run took, fit and scoring."""
-    return sum(float(outcome.cost.get(name) or 0) for name in ("fit_seconds", "score_seconds"))
+        return sorted(done, key=lambda pair: pair[1].fit_seconds + pair[1].score_seconds)
 
 
 @contextmanager

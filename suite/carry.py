@@ -17,7 +17,7 @@ from suite.goals import COSTS
 from suite.job import run_from_json
 from suite.outcome import Outcome, OutcomeFault
 from suite.plan import Run
-from suite.registry import in_order
+from suite.registry import in_order, keys_by_name
 from suite.settings import KEY_LENGTH, key_of
 
 FIT = ("settings.json", "environment.json", "metrics.jsonl", "log.txt", "fit.json")
@@ -44,8 +44,8 @@ def fit_in(folder: Path) -> Run:
     """The fit that a run folder holds, by its ``settings.json``. Unfit when the key is not that of the settings."""
     try:
         run = run_from_json(files.read_json(folder / "settings.json") or {})
-        keys = {need.kind: need.key for need in run.needs}
-        own = key_of(run.train) == run.train_key and run.train.get("artefacts", {}) == keys
+        own = key_of(run.train) == run.train_key
+        own = own and run.train.get("artefacts", {}) == keys_by_name(run.needs)
     except files.FileFault:
         raise Unfit(f"{folder.name}: settings.json is spoilt") from None
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -117,7 +117,7 @@ def artefact_in(folder: Path, wanted: Mapping[tuple[str, str], Any]) -> dict[str
 def used_by(runs: Iterable[Run]) -> dict[tuple[str, str], Any]:
     """Kind and key of each artefact that runs use, and that these are made from, with its identity."""
     needs = in_order(need for run in runs for need in run.needs)
-    return {(need.kind, need.key): dict(need.identity) for need in needs}
+    return {need.place: dict(need.identity) for need in needs}
 
 
 def weights_of(folder: Path) -> list[Path]:

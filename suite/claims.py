@@ -125,6 +125,12 @@ def owner(folder: Path) -> Owner | None:
     return replace(found, silence=found.silence + _clock(folder) - time.time())
 
 
+def held(folder: Path) -> bool:
+    """Whether a living owner has the claim on a folder."""
+    found = owner(folder)
+    return found is not None and found.alive
+
+
 def _clock(folder: Path) -> float:
     """The file system's time, told by a file made for it; this host's where none can be made."""
     probe = folder / f".{NAME}.{uuid.uuid4().hex}"

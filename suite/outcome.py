@@ -48,6 +48,16 @@ class Outcome:
     notes: tuple[str, ...] = ()
     candidates: tuple[Mapping[str, float], ...] = ()
 
+    @property
+    def fit_seconds(self) -> float:
+        """Seconds of training; 0 where they are not known."""
+        return _number(self.cost.get("fit_seconds"))
+
+    @property
+    def score_seconds(self) -> float:
+        """Seconds of scoring; 0 where they are not known."""
+        return _number(self.cost.get("score_seconds"))
+
     def to_json(self) -> dict[str, Any]:
         """A plain JSON object; the inverse of :meth:`from_json`."""
         plain = asdict(self)
@@ -73,6 +83,10 @@ class Outcome:
         for name in ("notes", "candidates"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 _NAMES = tuple(one.name for one in fields(Outcome))

@@ -55,7 +55,7 @@ def overlap(plans: Iterable[Plan]) -> Overlap:
         asked_diffusion_models=sum(map(len, models)),
         distinct_runs=len({run.eval_key for plan in every for run in plan.runs}),
         distinct_trainings=len({run.train_key for plan in every for run in plan.fits}),
-        distinct_artefacts=len({(need.kind, need.key) for plan in every for need in plan.artefacts}),
+        distinct_artefacts=len({need.place for plan in every for need in plan.artefacts}),
         distinct_diffusion_models=len(set().union(*models)),
     )
 

@@ -90,8 +90,8 @@ class Past:
                 )
                 for kind in kinds:
                     fits = found.setdefault(kind, Fits())
-                    fits.fit[one.train_key] = _number(one.cost.get("fit_seconds"))
-                    fits.score.append(_number(one.cost.get("score_seconds")))
+                    fits.fit[one.train_key] = one.fit_seconds
+                    fits.score.append(one.score_seconds)
         return found
 
     def _here(self, environment: Mapping[str, Any]) -> bool:
@@ -130,10 +130,6 @@ def _kinds(version: int, identity: Mapping[str, Any]) -> tuple[str, ...]:
     data = data if isinstance(data, Mapping) else {}
     told = ({"name": data.get("name"), "size": data.get("size")}, {"size": data.get("size")})
     return tuple(key_of({"version": version, "own": own, "data": one}) for one in told)
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _parts(folder: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from suite.assess import Assessment, assess
 from suite.goals import goals_of
 from suite.options import check_only, check_seeds, check_sets
-from suite.registry import STAND_IN, Need, in_order
+from suite.registry import STAND_IN, Need, in_order, keys_by_name
 from suite.resolve import Acting, Point, resolve
 from suite.settings import key_of
 from suite.spec import Profile, Spec, load_profile, resolve_profile
@@ -85,7 +85,7 @@ class Plan:
     @cached_property
     def goals(self) -> tuple[Need, ...]:
         """Every artefact that is shown itself, once."""
-        return _unique(((need.kind, need.key), need) for cell in self.cells for need in cell.goals)
+        return _unique((need.place, need) for cell in self.cells for need in cell.goals)
 
     @cached_property
     def artefacts(self) -> tuple[Need, ...]:
@@ -138,7 +138,7 @@ def _cell(spec: Spec, point: Point, acting: Acting, seeds: tuple[int, ...]) -> C
 def _run(acting: Acting, seed: int) -> Run:
     wanted = acting.method.needs(acting.training, acting.data, seed)
     needs = tuple(need.made_from(acting.named, acting.data) for need in wanted)
-    train = {**acting.train, "seed": seed, "artefacts": {need.name: need.key for need in needs}}
+    train = {**acting.train, "seed": seed, "artefacts": keys_by_name(needs)}
     train_key = key_of(train)
     evaluation = {**acting.evaluation, "train": train_key}
     return Run(

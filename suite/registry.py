@@ -54,11 +54,16 @@ class Need:
         """What the run or artefact that uses it finds it by."""
         return self.role or self.kind
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Kind and key: where it stands in a store."""
+        return self.kind, self.key
+
     @cached_property
     def key(self) -> str:
         payload = {"kind": self.kind, "version": self.version, "identity": dict(self.identity)}
         if self.needs:
-            payload["needs"] = {need.name: need.key for need in self.needs}
+            payload["needs"] = keys_by_name(self.needs)
         return key_of(payload)
 
     def made_from(self, dataset: str, data: Mapping[str, Any]) -> Need:
@@ -75,12 +80,17 @@ class Need:
         return f"{what} for {self.dataset}" if self.dataset else what
 
 
+def keys_by_name(needs: Iterable[Need]) -> dict[str, str]:
+    """The key of each of these artefacts under the name by which what uses them finds it."""
+    return {need.name: need.key for need in needs}
+
+
 def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
     """These artefacts and all that they need in turn, each once, what is needed before what needs it."""
     found: dict[tuple[str, str], Need] = {}
     for need in needs:
         for one in (*in_order(need.needs), need):
-            found.setdefault((one.kind, one.key), one)
+            found.setdefault(one.place, one)
     return tuple(found.values())
 
 

@@ -52,7 +52,7 @@ def make_artefact(need: Need, store: Store, conditions: Conditions) -> None:
     """
     from suite import artefacts
 
-    recorder = Recorder(store.artefact_folder(need.kind, need.key), conditions.progress)
+    recorder = Recorder(store.artefact_folder(*need.place), conditions.progress)
     recorder.log(f"{need}, {conditions.device}")
     try:
         artefacts.make(need, store, conditions, conditions.stop, anew=bool(conditions.force))

@@ -219,7 +219,7 @@ class Store:
         """The facts (``done.json``) of a finished artefact, None when it is not finished or its files are not what
         they were: by their size, or ``thorough`` by their content.
         """
-        path = self.artefact_folder(need.kind, need.key) / "done.json"
+        path = self.artefact_folder(*need.place) / "done.json"
         try:
             facts = files.read_json(path)
         except files.FileFault as fault:
@@ -237,7 +237,7 @@ class Store:
         """What the disk says about an artefact; a dead maker's goes on where it stopped."""
         if self.artefact(need) is not None:
             return State("done")
-        folder = self.artefact_folder(need.kind, need.key)
+        folder = self.artefact_folder(*need.place)
         if (owner := claims.owner(folder)) is not None:
             return State("running", f"on {owner}") if owner.alive else State("interrupted", "its worker died")
         noted = files.peek_json(folder / "state.json")
@@ -247,7 +247,7 @@ class Store:
 
     def fail_artefact(self, need: Need, reason: str) -> None:
         """Note that an artefact could not be made."""
-        path = self.artefact_folder(need.kind, need.key) / "state.json"
+        path = self.artefact_folder(*need.place) / "state.json"
         files.write_json(path, {"state": "failed", "reason": reason, "time": now()})
 
 

@@ -141,9 +141,8 @@ def _empty(work: Path) -> None:
 def sweep(parent: Path) -> None:
     """Remove what killed processes left a week or longer ago and nobody went on with."""
     for part in parent.glob("*.part"):
-        owner = claims.owner(part)
         with suppress(OSError):
-            if time.time() - part.stat().st_mtime > _ABANDONED and not (owner and owner.alive):
+            if time.time() - part.stat().st_mtime > _ABANDONED and not claims.held(part):
                 shutil.rmtree(part, ignore_errors=True)
 
 

@@ -66,14 +66,14 @@ class Task:
         if self.run is not None:
             return self.run.train_key
         assert self.need is not None
-        return f"{self.need.kind} {self.need.key}"
+        return " ".join(self.need.place)
 
     def folder(self, store: Store) -> Path:
         """Where it is done."""
         if self.run is not None:
             return store.run_folder(self.run.train_key)
         assert self.need is not None
-        return store.artefact_folder(self.need.kind, self.need.key)
+        return store.artefact_folder(*self.need.place)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def ways(tasks: Iterable[Task]) -> dict[str, float]:
     users: dict[str, list[Task]] = {}
     for task in tasks:
         for need in task.needs:
-            users.setdefault(_place(need), []).append(task)
+            users.setdefault(" ".join(need.place), []).append(task)
     found: dict[str, float] = {}
 
     def way(task: Task) -> float:
@@ -66,10 +66,6 @@ def ways(tasks: Iterable[Task]) -> dict[str, float]:
 
 def _seconds(task: Task) -> float | None:
     return task.rough if task.seconds is None else task.seconds
-
-
-def _place(need: Need) -> str:
-    return Task(need=need).place
 
 
 def _absent(needs: Iterable[Need], store: Store) -> Iterator[Need]:

@@ -42,7 +42,7 @@ class Depot:
                 listings[made.info.name] = str(facts["source"])
         for need in task.needs:
             if self.store.artefact(need) is not None:
-                folder = self.store.artefact_folder(need.kind, need.key)
+                folder = self.store.artefact_folder(*need.place)
                 pieces[folder] = self._piece(folder)
         return Order(task, keep, tuple(pieces.values()), listings, pack(task.folder(self.store), self.put))
 

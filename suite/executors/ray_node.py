@@ -182,8 +182,7 @@ class Host:
 
 
 def _lived_in(scratch: Path) -> bool:
-    owners = (claims.owner(home) for home in scratch.glob("hosts/*"))
-    return any(owner is not None and owner.alive for owner in owners)
+    return any(map(claims.held, scratch.glob("hosts/*")))
 
 
 def _remove(scratch: Path) -> None:

@@ -181,11 +181,11 @@ class Schedule:
     def _making(self) -> set[tuple[str, str]]:
         """The artefacts that are still to be made."""
         others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
-        return {(other.need.kind, other.need.key) for other in others if other.need is not None}
+        return {other.need.place for other in others if other.need is not None}
 
     def _broken(self, task: Task) -> str:
         """Why a task cannot succeed: an artefact, or the fit that it shares, failed in this invocation."""
-        places = [f"{need.kind} {need.key}" for need in task.needs]
+        places = [" ".join(need.place) for need in task.needs]
         reason = next((self.broken[place] for place in places if place in self.broken), "")
         if reason and task.run is not None:
             self.store.fail(task.run, reason, stage="fit")
@@ -273,7 +273,7 @@ class Schedule:
             if (ended := self._found(task)) is not None:
                 self.elsewhere.remove(task)
                 self._end(ended)
-            elif not _held(self.store, task):
+            elif not claims.held(task.folder(self.store)):
                 self.elsewhere.remove(task)
                 state = self.store.state(task.run) if task.run else None
                 if state is not None and state.name == "failed":
@@ -286,7 +286,7 @@ class Schedule:
             return Ended(task, "done", elsewhere=True) if self.store.artefact(task.need) else None
         assert task.run is not None
         outcome = self.store.outcome(task.run.train_key, task.run.eval_key)
-        if outcome is not None and not (task.force and _held(self.store, task)):
+        if outcome is not None and not (task.force and claims.held(task.folder(self.store))):
             return Ended(task, "done", auroc=outcome.metrics["auroc"], elsewhere=True)
         return None
 
@@ -323,12 +323,7 @@ class Schedule:
 
 def _wants(task: Task, making: Collection[tuple[str, str]]) -> bool:
     """Whether an artefact that a task needs is still to be made by another."""
-    return any((need.kind, need.key) in making for need in task.needs)
-
-
-def _held(store: Store, task: Task) -> bool:
-    owner = claims.owner(task.folder(store))
-    return owner is not None and owner.alive
+    return any(need.place in making for need in task.needs)
 
 
 @contextmanager

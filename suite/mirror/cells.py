@@ -165,7 +165,7 @@ class _Maker:
             NOTE: f"Seed {seed} of {markdown(name)}. Its folder in the store: `{folder.as_posix()}`",
         }
         end = milliseconds(outcome.finished)
-        spent = sum(float(outcome.cost.get(part) or 0) for part in ("fit_seconds", "score_seconds"))
+        spent = outcome.fit_seconds + outcome.score_seconds
         return SeedRecord(
             key=outcome.eval_key,
             tags=tags,

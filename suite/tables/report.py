@@ -80,21 +80,6 @@ def look_up(
     return found
 
 
-def report(
-    plans: Iterable[Plan],
-    store: Store,
-    out: Path,
-    formats: Sequence[str] = FORMATS,
-    *,
-    data_root: Path | None = None,
-    thumbnails: bool | None = None,
-    links: Links | None = None,
-) -> list[Path]:
-    """Write the plans' tables into ``out`` and return the files; see :func:`write`."""
-    shown = look_up(plans, store, data_root=data_root)
-    return write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails, links=links)
-
-
 def write(
     shown: Iterable[Shown],
     store: Store,
@@ -130,7 +115,9 @@ def rendered(
     shown: Shown, store: Store, formats: Sequence[str] = FORMATS, data_root: Path | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Names and contents of a plan's files but the page: its tables and figures in each of the formats."""
-    pictures = [one for one in figures(shown.plan, store, data_root=data_root) if one.png]
+    pictures = []
+    if not set(PICTURES).isdisjoint(formats):
+        pictures = [one for one in figures(shown.plan, store, data_root=data_root) if one.png]
     for name in formats:
         if name in PICTURES:
             yield from ((f"{one.name}.{name}", one.png if name == "png" else one.pdf) for one in pictures)

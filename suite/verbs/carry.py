@@ -202,7 +202,7 @@ def check(ask: Ask, path: Path, *, cell: str | None, run: bool = True, device: s
 
 def _run_again(ask: Ask, found: Opened, run: Run, theirs: Outcome, device: str) -> int:
     """Compute a run from its data on, in a store that is thrown away, and hold it against the bundled one."""
-    from suite.bundle import compare, seconds_of
+    from suite.bundle import compare
     from suite.job import Conditions
     from suite.run import execute
 
@@ -210,7 +210,8 @@ def _run_again(ask: Ask, found: Opened, run: Run, theirs: Outcome, device: str) 
     if missing := _missing(ask, run):
         say(f"{what} is not run again: {missing}")
         return FAILED
-    say(f"running {what} again; it took {duration(seconds_of(theirs))} on {theirs.environment.get('device')}")
+    took = duration(theirs.fit_seconds + theirs.score_seconds)
+    say(f"running {what} again; it took {took} on {theirs.environment.get('device')}")
     with tempfile.TemporaryDirectory(prefix="suite-bundle-") as name:
         mine = Store(Path(name))
         packs, own = ask.store / "artefacts" / carry.PACKS, mine.root / "artefacts" / carry.PACKS

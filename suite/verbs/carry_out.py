@@ -141,7 +141,7 @@ def _judge(plans: Sequence[Plan], store: Store, ask: Ask, how: How) -> Work:
             work.verdicts.setdefault(verdict.run.eval_key, verdict)
             work.profiles.setdefault(verdict.run.eval_key, plan.profile)
         for goal in assess_goals(plan, store, data_root=ask.data_root, force=how.force):
-            work.goals.setdefault((goal.need.kind, goal.need.key), goal)
+            work.goals.setdefault(goal.need.place, goal)
             work.profiles.setdefault(goal.need.key, plan.profile)
     return work
 

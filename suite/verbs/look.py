@@ -51,7 +51,7 @@ def plan(ask: Ask, *, force: bool = False, slots: int = 1, as_json: bool = False
         rows = [row for cell in one.plan.cells for row in _rows(cell, by_key, shown)]
         grid(("cell", "seeds", "state", "reason", "estimated time"), rows)
     every = {verdict.run.eval_key: verdict for one in judged for verdict in one.verdicts}
-    goals = {(goal.need.kind, goal.need.key): goal for one in judged for goal in one.goals}
+    goals = {goal.need.place: goal for one in judged for goal in one.goals}
     if shared := overlap(plans).sentence:
         say(shared)
     say(totals(list(every.values()), list(goals.values()), slots))
@@ -210,7 +210,7 @@ def _undone_lines(judged: _Judged, store: Store, told: set[str]) -> Iterable[str
     for goal in judged.goals:
         if goal.state in shown:
             yield f"  {goal.need.key[:KEY_LENGTH]} {goal.need}: {goal.reason}"
-            yield from _log_lines(goal, store.artefact_folder(goal.need.kind, goal.need.key), told)
+            yield from _log_lines(goal, store.artefact_folder(*goal.need.place), told)
     for verdict in judged.verdicts:
         if verdict.state in shown:
             run = verdict.run

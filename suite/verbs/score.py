@@ -92,7 +92,7 @@ def _scored(
             build=lambda: build(run),
             artefacts=Artefacts(
                 run.needs,
-                lambda need: (store.artefact_folder(need.kind, need.key), store.artefact(need) or {}),
+                lambda need: (store.artefact_folder(*need.place), store.artefact(need) or {}),
             ),
             train=stages.images_of(pack, training.indices, scratch),
             conditions=conditions,

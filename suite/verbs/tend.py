@@ -86,7 +86,7 @@ def _under_all_profiles(plan: Plan) -> Iterator[Plan]:
 def unreachable(store: Store, reached: Reached) -> Iterator[Path]:
     """Folders of the store that nothing kept reaches and nobody works in."""
     for fit in _inside(store.root / "runs"):
-        if _worked_in(fit):
+        if claims.held(fit):
             continue
         if fit.name not in reached.fits:
             yield fit
@@ -99,7 +99,7 @@ def unreachable(store: Store, reached: Reached) -> Iterator[Path]:
                 if kind.name == "data"
                 else (kind.name, folder.name) in reached.artefacts
             )
-            if not kept and not _worked_in(folder):
+            if not kept and not claims.held(folder):
                 yield folder
 
 
@@ -115,7 +115,7 @@ def remove(path: Path) -> bool:
     try:
         held = claims.claim(home)
     except OSError as error:
-        if error.errno not in files.FULL or _worked_in(home):
+        if error.errno not in files.FULL or claims.held(home):
             raise
         # No room for a claim: this is how room is made.
         files.remove(path)
@@ -125,11 +125,6 @@ def remove(path: Path) -> bool:
     with held:
         files.remove(path)
     return True
-
-
-def _worked_in(folder: Path) -> bool:
-    owner = claims.owner(folder)
-    return owner is not None and owner.alive
 
 
 def _inside(folder: Path) -> list[Path]:

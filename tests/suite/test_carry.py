@@ -14,8 +14,11 @@ from engine import Bench
 
 from suite import carry
 from suite.carry import Unfit
-from suite.job import Conditions
+from suite.files import write_json
+from suite.job import Conditions, run_to_json
+from suite.plan import expand
 from suite.run import execute, make_artefact
+from suite.spec import load_spec
 from suite.store import Store
 
 
@@ -106,6 +109,20 @@ def test_what_is_whole_passes_and_what_has_no_outcome_is_not_finished(places: tu
     moved = places[0].rename(places[0].with_name("0" * 12))
     with pytest.raises(Unfit, match="do not give its key"):
         carry.fit_in(moved)
+
+
+def test_a_fit_with_several_artefacts_of_one_kind_is_known_by_all_of_them(tmp_path: Path) -> None:
+
+    sets = {"dissolve.bank": 50}
+    plan = expand(load_spec("quickstart"), only={"method": ["dia"]}, seeds=(0,), sets=sets)
+    (run,) = plan.runs
+    assert len([need for need in run.needs if need.kind == "bank"]) > 1
+    folder = tmp_path / run.train_key[:12]
+    write_json(folder / "settings.json", run_to_json(run))
+    assert carry.fit_in(folder).needs == run.needs
+    edit(folder / "settings.json", lambda s: s["needs"].pop())
+    with pytest.raises(Unfit, match="do not give its key"):
+        carry.fit_in(folder)
 
 
 def test_artefacts_are_known_by_their_identity_and_by_those_they_are_made_from(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from suite.outcome import Outcome
 from suite.plan import Assessment, Plan, Run, expand
 from suite.spec import load_spec
 from suite.store import Store
+from suite.tables.report import FORMATS, look_up, write
 
 BATCHES = """
 title = "DIA against a batch-size increment"
@@ -109,3 +110,15 @@ def judged(
         state, reason = (told or {}).get(run.eval_key, ("done", "done") if done else ("to run", "new"))
         verdicts.append(Assessment(run, state, reason))  # type: ignore[arg-type]
     return verdicts
+
+
+def reported(
+    plans: Iterable[Plan],
+    store: Store,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    data_root: Path | None = None,
+) -> list[Path]:
+    """The files of a report on plans."""
+    return write(look_up(plans, store, data_root=data_root), store, out, formats, data_root=data_root)

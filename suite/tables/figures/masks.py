@@ -50,7 +50,7 @@ def _panel(axes: Any, cell: Cell, store: Store) -> None:
 
     (need,) = cell.goals
     facts = (store.artefact(need) or {})["facts"]
-    matrix = np.load(store.artefact_folder(need.kind, need.key) / "cells.npy", allow_pickle=False)
+    matrix = np.load(store.artefact_folder(*need.place) / "cells.npy", allow_pickle=False)
     colours = [""] * len(CLASSES)
     for name, colour in CLASSES.items():
         colours[facts[name]] = colour

@@ -76,7 +76,7 @@ def _strip(plan: Plan, cell: Cell, store: Store, why: Mapping[str, str]) -> _Str
     done = store.artefact(need)
     if done is None:
         return _Strip(label, 1, why=why.get(need.key, "not made yet"))
-    with np.load(store.artefact_folder(need.kind, need.key) / "strip.npz", allow_pickle=False) as kept:
+    with np.load(store.artefact_folder(*need.place) / "strip.npz", allow_pickle=False) as kept:
         images = kept["images"]
     return _Strip(label, len(images), images, done["facts"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fabric import reported
 
 from suite.plan import Plan, expand
 from suite.spec import load_spec
@@ -56,7 +57,7 @@ def test_the_verdict_is_by_a_share_of_the_published_number(macs: tuple[Plan, Sto
 
 
 def test_every_format_takes_it(macs: tuple[Plan, Store], tmp_path: Path) -> None:
-    written = report.report([macs[0]], macs[1], tmp_path / "out", ["md", "tex", "csv", "html"])
+    written = reported([macs[0]], macs[1], tmp_path / "out", ["md", "tex", "csv", "html"])
     text = {path.suffix: path.read_text() for path in written}
     assert "| without | 1.814 (paper 1.820, −0.006: reproduced) |" in text[".md"]
     assert "1.814" in text[".tex"]

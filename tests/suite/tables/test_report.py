@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from fabric import fill, plan_of
+from fabric import fill, plan_of, reported
 
 from suite.store import Store
 from suite.tables import report
@@ -29,7 +29,7 @@ def test_one_file_a_format_and_profile(tmp_path: Path, store: Store) -> None:
     fill(store, full, {"DIA pneumonia_mnist": (0.90, 0.91, 0.95)})
     fill(store, tiny, {"DIA pneumonia_mnist": (0.60, 0.61, 0.65)}, profile=tiny.profile)
     out = tmp_path / "out"
-    written = report.report([full, tiny], store, out)
+    written = reported([full, tiny], store, out)
     names = {path.name for path in written}
     assert names == {
         "index.html",
@@ -72,7 +72,7 @@ dataset = ["phantom"]
     both = type(plan)(plan.spec, plan.profile, (*plan.cells, *oracle.cells))
     fill(store, plan, {"CSI phantom": (0.8,)})
     fill(store, oracle, {"CSI phantom": (0.9,)})
-    (path,) = report.report([both], store, tmp_path / "out", ["md"])
+    (path,) = reported([both], store, tmp_path / "out", ["md"])
     first, second = path.read_text().split("# Checkpoints ")[1:]
     assert first.startswith(r"(last)")
     assert "0.800" in first
@@ -85,9 +85,7 @@ dataset = ["phantom"]
 
 def test_absent_data_are_listed_with_what_to_do(tmp_path: Path, store: Store) -> None:
     plan = plan_of(tmp_path)
-    text = report.report([plan], store, tmp_path / "out", ["md"], data_root=tmp_path / "nothing")[
-        0
-    ].read_text()
+    text = reported([plan], store, tmp_path / "out", ["md"], data_root=tmp_path / "nothing")[0].read_text()
     missing = text[text.index("## Missing") :]
     assert "pneumonia" in missing
     assert text.count(" -- (paper") + text.count(" --† (paper") == 6
@@ -109,7 +107,7 @@ def test_no_variant_is_written_over_another(tmp_path: Path, store: Store) -> Non
     assert names[:2] == ["batch_control", "batch_control-train.epochs=3"]
     assert names[-1] == "batch_control-train.epochs=3-seeds=0,5"
     assert all(re.fullmatch(r"[A-Za-z0-9.,=_-]+", name) for name in names)
-    written = report.report(plans, store, tmp_path / "out", ["md"])
+    written = reported(plans, store, tmp_path / "out", ["md"])
     assert len({path.name for path in written}) == len(plans)
     told = written[1].read_text()
     assert "CHANGED from the spec by --set: train.epochs = 3." in told
@@ -118,12 +116,12 @@ def test_no_variant_is_written_over_another(tmp_path: Path, store: Store) -> Non
 
 def test_unknown_format(tmp_path: Path, store: Store) -> None:
     with pytest.raises(ValueError, match="no format 'docx'; there are md, tex, csv, png, pdf"):
-        report.report([plan_of(tmp_path)], store, tmp_path / "out", ["docx"])
+        reported([plan_of(tmp_path)], store, tmp_path / "out", ["docx"])
     assert not (tmp_path / "out").exists()
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path: Path, store: Store) -> None:
     plan = plan_of(tmp_path)
     fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.91, 0.95)})
-    before = [path.read_bytes() for path in report.report([plan], store, tmp_path / "out")]
-    assert [path.read_bytes() for path in report.report([plan], store, tmp_path / "out")] == before
+    before = [path.read_bytes() for path in reported([plan], store, tmp_path / "out")]
+    assert [path.read_bytes() for path in reported([plan], store, tmp_path / "out")] == before

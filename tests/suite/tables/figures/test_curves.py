@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib.figure
 import pytest
-from fabric import fill, plan_of
+from fabric import fill, plan_of, reported
 
 from suite.store import Store
 from suite.tables import figures, report
@@ -79,7 +79,7 @@ def test_the_table_stands_beneath(tmp_path: Path) -> None:
     plan, store = plan_of(tmp_path, SPEC, "curves"), Store(tmp_path / "runs")
     ours = {"DIA 0.2 0.03": (0.6, 0.7), "DIA 0.4 0.09": (0.8, 0.8)}
     fill(store, plan, {**ours, "Pixel kNN 0.2 0.03": (0.5, 0.5), "Pixel kNN 0.4 0.09": (0.9, 0.9)})
-    written = report.report([plan], store, tmp_path / "out", ["md", "png"])
+    written = reported([plan], store, tmp_path / "out", ["md", "png"])
     assert [path.name for path in written] == ["curves.md", "curves.png"]
     assert "0.650" in written[0].read_text()
     (table,) = report.tables(plan, store)

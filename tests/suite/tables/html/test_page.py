@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fabric import DIGEST, fill, plan_of
+from fabric import DIGEST, fill, plan_of, reported
 from pages import HOSTILE, block, filled, hostile_plan, text_of, tree, words
 
 from suite import resources
@@ -18,7 +18,7 @@ from suite.tables import text
 from suite.tables.cells import anchor, cell_key
 from suite.tables.escape import clean
 from suite.tables.html import page, write
-from suite.tables.report import report, tables
+from suite.tables.report import tables
 
 
 @pytest.fixture
@@ -174,10 +174,10 @@ def test_an_empty_report_is_a_page(tmp_path: Path, store: Store) -> None:
 def test_writing_again_gives_the_same_bytes(tmp_path: Path, store: Store) -> None:
     plan = plan_of(tmp_path)
     fill(store, plan, {"DIA pneumonia_mnist": (0.90, 0.91, 0.95)})
-    (first,) = report([plan], store, tmp_path / "out", ["html"])
+    (first,) = reported([plan], store, tmp_path / "out", ["html"])
     assert first == tmp_path / "out" / "index.html"
     before = first.read_bytes()
-    report([plan], store, tmp_path / "out", ["html"])
+    reported([plan], store, tmp_path / "out", ["html"])
     assert first.read_bytes() == before
     assert DIGEST[:12] in before.decode()
     assert write([], store, tmp_path / "elsewhere") == tmp_path / "elsewhere" / "index.html"
