@@ -401,7 +401,7 @@ def test_two_commands_at_once_do_each_run_once(bench: Bench) -> None:
     assert len(list(Store(bench.store).outcomes())) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_batch_system_s_jobs_share_a_store_and_end_in_their_time(bench: Bench) -> None:
     """Three jobs at once, each shorter than the work; then as many again."""
     bench.spec.write_text(bench.spec.read_text().replace("[8, 16]", "[150]"))

@@ -123,6 +123,8 @@ class Fake:
             self.model.load_state_dict(kept["model"])
         if "artefact" in self.training.uses:
             assert (context.artefacts["fake"] / "mean.txt").exists()
+        if self.training.trouble == "child":
+            tell("child", subprocess.Popen(["sleep", "600"]).pid)
         for step in range(first, steps):
             self.mean = 0.7 * self.mean + 0.3 * target + 0.01 * torch.randn(target.shape, generator=generator)
             time.sleep(pause)
@@ -131,8 +133,6 @@ class Fake:
                 raise RuntimeError("broke in the middle")
             if self.training.trouble == "segfault":
                 os.abort()
-            if self.training.trouble == "child" and step == first:
-                tell("child", subprocess.Popen(["sleep", "600"]).pid)
             if self.training.trouble == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.training.trouble == "memory":
