@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [case for case in cases() if given.only in case.name]
     if not chosen:
         parser.error(f"no case has {given.only!r} in its name: {'; '.join(case.name for case in cases())}")
+    if given.compare and not given.compare.is_file():
+        parser.error(f"there is no file {given.compare}")
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for what is decoded here, and for what is started
     older = json.loads(given.compare.read_text())["results"] if given.compare else {}

@@ -17,6 +17,8 @@ from suite.detector import Context, Images
 from suite.training import loop
 
 COUNT, SIZE = 1000, 28
+TRAINED = 250
+"""Images from which batches are drawn: a step costs no more with more, but what is computed before the first does."""
 BLOCKS = 10
 """Into so many parts the images to be scored are cut, of which one is counted."""
 Part = Literal["training step", "teacher's training step", "student's training step", "fit", "score"]
@@ -66,7 +68,7 @@ def trainings(method: str) -> list[tuple[Any, Any]]:
     detector = built(method)
     with patch.object(loop, "run", noted):
         try:
-            detector.fit(shown(), methods.context())
+            detector.fit(shown()[:TRAINED], methods.context())
         except _Enough:
             return found
     raise RuntimeError(f"a fit of {method} makes {len(found)} trainings, not {wanted}: correct PARTS")
