@@ -129,7 +129,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What a training step costs on this machine, and which share of its arithmetic is reached."""
+    """What steps, scoring, packing and commands cost on this machine, and which share of its rates they reach."""
     run(session, "python", "tests/bench.py", *session.posargs)
 
 

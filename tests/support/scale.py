@@ -1,5 +1,4 @@
-"""Ten thousand runs: how long a plan, a scan of the store and a report take. Run it by
-``nox -s bench -- --only scale``.
+"""Ten thousand runs: how long a plan, a scan of the store and a report take (``nox -s bench -- --only scale``).
 
 The store is made up: real keys, made-up outcomes, scores of a small test set. Each command is a process of its
 own, as a user starts it, and its cost is the processor time of that process, so that a busy machine does not
@@ -8,14 +7,10 @@ count.
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fabric import outcome_of
@@ -78,36 +73,22 @@ def build(folder: Path, runs: int) -> Path:
     return path
 
 
-def seconds(command: list[str], folder: Path) -> tuple[float, float, str]:
-    """Processor and wall seconds of a command, and what it printed last."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+def told(command: list[str], folder: Path) -> str:
+    """Run a command in a folder; what it printed last."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=3600
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return spent, time.monotonic() - start, done.stdout.strip().splitlines()[-1]
+    return done.stdout.strip().splitlines()[-1]
 
 
-def measure(folder: Path, runs: int = 10_000) -> dict[str, dict[str, Any]]:
-    """What each command costs over a store of so many finished runs (made in ``folder`` if it is not there)."""
-    spec = folder / "ten_thousand.toml"
-    if not (folder / "built.json").exists():
-        spec = build(folder, runs)
-        (folder / "built.json").write_text(json.dumps({"runs": runs}))
+def commands(folder: Path) -> dict[str, list[str]]:
+    """What is measured, by name; to be run in ``folder``, where :func:`build` has made a store."""
     suite = [sys.executable, "-m", "suite.cli"]
-    empty = folder / "empty"
-    commands = {
-        "plan of an empty store": [*suite, "plan", spec.name, "--store", str(empty)],
-        "plan": [*suite, "plan", spec.name, "--store", "runs"],
+    spec = "ten_thousand.toml"
+    return {
+        "plan of an empty store": [*suite, "plan", spec, "--store", str(folder / "empty")],
+        "plan": [*suite, "plan", spec, "--store", "runs"],
         "scan": [sys.executable, "-c", SCAN, "runs"],
-        "report": [*suite, "report", spec.name, "--store", "runs", "--out", "out"],
+        "report": [*suite, "report", spec, "--store", "runs", "--out", "out"],
     }
-    results = {}
-    for name, command in commands.items():
-        spent, wall, told = seconds(command, folder)
-        results[name] = {"seconds": spent, "wall": wall, "runs": runs, "told": told[:100]}
-        limit = f", limit {LIMITS[name]}" if name in LIMITS and runs == 10_000 else ""
-        print(f"| {name} of {runs:,} runs | {spent:.2f} CPU-s ({wall:.1f} wall{limit}) |", flush=True)
-    return results
