@@ -90,8 +90,10 @@ def scored(scratch: Path) -> Work:
 
 def cases() -> list[Case]:
     blur = dissolve.FixedDissolver(dissolve.gaussian(7), SIZE)
+    once = DiaDiffusion.parse({"dissolve": {"draw": "per_image"}})
     dia: tuple[tuple[str, Callable[[Path], Work]], ...] = (
         ("DIA step (UNet dim 32)", lambda scratch: step(DiaDiffusion(), "a", unet())),
+        ("DIA step (UNet dim 32, one pass)", lambda scratch: step(once, "a", unet())),
         (f"DIA step (bank of every {LATTICE}th t)", banked),
         ("DIA step (Gaussian)", lambda scratch: step(DiaBlur(), "a", blur)),
     )
