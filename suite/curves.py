@@ -15,11 +15,8 @@ from suite import files
 
 WHOLE = 256 * 1024
 """A file of up to so many bytes is read whole; of a larger one single lines are looked up."""
-
-
 PLACE = ("step", "total", "time")
-"""What a point says of itself; the rest of its numbers are measured values."""
-NUMBERS = (int, float)
+"""Where a point stands; its other numbers are measured values."""
 
 
 def points(path: Path | str, most: int) -> list[dict[str, Any]]:
@@ -46,7 +43,7 @@ def values(point: dict[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in point.items()
-        if name not in PLACE and type(value) in NUMBERS and math.isfinite(value)
+        if name not in PLACE and type(value) in (int, float) and math.isfinite(value)
     }
 
 

@@ -223,9 +223,7 @@ def latest(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def found_profiles(plan: Plan, history: History) -> list[Plan]:
-    """The whole plan of a spec, under its own profile, under each that the store has results of; as it is when it has
-    none.
-    """
+    """The plan of a whole spec under each profile that the store has results of; under its own when it has none."""
     names = profile_names(plan.spec.path.parent)
     own = resolve_profile(plan.spec.profile)
 

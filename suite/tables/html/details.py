@@ -42,9 +42,8 @@ class Pool:
 
     def place(self, value: Any) -> int:
         """The place of this JSON value."""
-        alike = repr(
-            value
-        )  # at once the same for most that are the same: those with their entries in one order
+        # Most equal values have their entries in the same order too, which is told without sorting them.
+        alike = repr(value)
         if alike not in self._seen:
             text = json.dumps(value, sort_keys=True, default=str)
             if text not in self._places:
