@@ -6,23 +6,26 @@ file only the places that hold them are read.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
 from typing import IO, Any
 
+from suite import files
+
 WHOLE = 256 * 1024
 """A file of up to so many bytes is read whole; of a larger one single lines are looked up."""
+PLACE = ("step", "total", "time")
+"""Where a point stands; its other numbers are measured values."""
 
 
-def points(path: Path, most: int) -> list[dict[str, Any]]:
+def points(path: Path | str, most: int) -> list[dict[str, Any]]:
     """At most ``most`` points, spread evenly, the last one always among them; empty when there is no file.
 
     A line that is torn or spoilt is passed over.
     """
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             lines = (
                 _thinned(stream.read().splitlines(), most)
@@ -31,7 +34,7 @@ def points(path: Path, most: int) -> list[dict[str, Any]]:
             )
     except OSError:
         return []
-    found = (_point(line) for line in lines)
+    found = (_point(entry) for entry in _parsed(lines))
     return [point for point in found if point is not None]
 
 
@@ -40,10 +43,7 @@ def values(point: dict[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in point.items()
-        if name not in ("step", "total", "time")
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
+        if name not in PLACE and type(value) in (int, float) and math.isfinite(value)
     }
 
 
@@ -68,9 +68,29 @@ def _looked_up(stream: IO[bytes], size: int, most: int) -> list[bytes]:
     return [line for _, line in sorted(found.items())]
 
 
-def _point(line: bytes) -> dict[str, Any] | None:
+def _parsed(lines: list[bytes]) -> list[Any]:
+    """The JSON value of each line, None for a spoilt one: all at once, or one by one where some are spoilt."""
     try:
-        entry = json.loads(line)
-        return {**entry, "step": int(entry["step"])}
+        # A line cannot end inside a text, so no two lines that are spoilt by themselves make up a whole one.
+        found = files.parse_json(b"[" + b",\n".join(lines) + b"]")
+        if len(found) == len(lines):
+            return list(found)
+    except ValueError:
+        pass
+    return [_value(line) for line in lines]
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return files.parse_json(line)
+    except ValueError:
+        return None
+
+
+def _point(entry: Any) -> dict[str, Any] | None:
+    """The entry as a point; None when it is no object with a step."""
+    try:
+        entry["step"] = int(entry["step"])
     except (ValueError, TypeError, KeyError):
         return None
+    return dict(entry)

@@ -72,13 +72,14 @@ class Outcome:
         if plain.get("format") != FORMAT:
             raise OutcomeFault(f"format {plain.get('format')!r} is not {FORMAT}")
         values = {name: plain[name] for name in _NAMES if name in plain}
-        for name, kind in _KINDS.items():
+        for name, kinds in _KINDS.items():
             if name not in values:
                 raise OutcomeFault(f"has no {name}")
-            if not isinstance(values[name], kind) or isinstance(values[name], bool):
-                raise OutcomeFault(f"{name} is a {type(values[name]).__name__}")
+            value = values[name]
+            if type(value) not in kinds and (isinstance(value, bool) or not isinstance(value, kinds)):
+                raise OutcomeFault(f"{name} is a {type(value).__name__}")
         metrics = values["metrics"]
-        if not all(isinstance(number, int | float) for number in metrics.values()) or "auroc" not in metrics:
+        if not all(isinstance(number, _NUMBER) for number in metrics.values()) or "auroc" not in metrics:
             raise OutcomeFault("metrics must be numbers, auroc among them")
         for name in ("notes", "candidates"):
             values[name] = tuple(values.get(name, ()))
@@ -90,22 +91,23 @@ def _number(value: Any) -> float:
 
 
 _NAMES = tuple(one.name for one in fields(Outcome))
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "method": str,
-    "version": int,
-    "dataset": str,
-    "seed": int,
-    "profile": str,
-    "train_key": str,
-    "eval_key": str,
-    "train": dict,
-    "evaluation": dict,
-    "settings": dict,
-    "metrics": dict,
-    "counts": dict,
-    "data": dict,
-    "selection": str,
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "method": (str,),
+    "version": (int,),
+    "dataset": (str,),
+    "seed": (int,),
+    "profile": (str,),
+    "train_key": (str,),
+    "eval_key": (str,),
+    "train": (dict,),
+    "evaluation": (dict,),
+    "settings": (dict,),
+    "metrics": (dict,),
+    "counts": (dict,),
+    "data": (dict,),
+    "selection": (str,),
     "epoch": (int, float, type(None)),
-    "environment": dict,
-    "cost": dict,
+    "environment": (dict,),
+    "cost": (dict,),
 }

@@ -15,7 +15,7 @@ from suite.goals import goals_of
 from suite.options import check_only, check_seeds, check_sets
 from suite.registry import STAND_IN, Need, in_order, keys_by_name
 from suite.resolve import Acting, Point, resolve
-from suite.settings import key_of
+from suite.settings import keys_along
 from suite.spec import Profile, Spec, load_profile, resolve_profile
 from suite.vocabulary import SpecErrors, label_of
 
@@ -131,27 +131,37 @@ def expand(
 
 def _cell(spec: Spec, point: Point, acting: Acting, seeds: tuple[int, ...]) -> Cell:
     goals = tuple(need.made_from(acting.named, acting.data) for need in goals_of(spec, acting))
-    runs = () if goals else tuple(_run(acting, seed) for seed in seeds)
+    runs = () if goals else _runs(acting, seeds)
     return Cell(point.labels, point.values, acting.method.name, acting.named, acting.settings, runs, goals)
 
 
-def _run(acting: Acting, seed: int) -> Run:
-    wanted = acting.method.needs(acting.training, acting.data, seed)
-    needs = tuple(need.made_from(acting.named, acting.data) for need in wanted)
-    train = {**acting.train, "seed": seed, "artefacts": keys_by_name(needs)}
-    train_key = key_of(train)
-    evaluation = {**acting.evaluation, "train": train_key}
-    return Run(
-        method=acting.method.name,
-        dataset=acting.named,
-        seed=seed,
-        settings=acting.settings,
-        train=train,
-        evaluation=evaluation,
-        train_key=train_key,
-        eval_key=key_of(evaluation),
-        needs=needs,
-    )
+def _runs(acting: Acting, seeds: tuple[int, ...]) -> tuple[Run, ...]:
+    """A cell's runs. Artefacts that all its seeds use are the same objects, and what the keys share is written once."""
+    eval_key = keys_along(acting.evaluation, "train")
+    wanted: tuple[Need, ...] | None = None
+    runs = []
+    for seed in seeds:
+        asked = acting.method.needs(acting.training, acting.data, seed)
+        if asked != wanted:
+            wanted = asked
+            needs = tuple(need.made_from(acting.named, acting.data) for need in wanted)
+            artefacts = keys_by_name(needs)
+            train_key = keys_along({**acting.train, "artefacts": artefacts}, "seed")
+        fit = train_key(seed)
+        runs.append(
+            Run(
+                method=acting.method.name,
+                dataset=acting.named,
+                seed=seed,
+                settings=acting.settings,
+                train={**acting.train, "seed": seed, "artefacts": artefacts},
+                evaluation={**acting.evaluation, "train": fit},
+                train_key=fit,
+                eval_key=eval_key(fit),
+                needs=needs,
+            )
+        )
+    return tuple(runs)
 
 
 def _is_wanted(point: Point, acting: Acting, only: Mapping[str, Collection[str]]) -> bool:

@@ -38,7 +38,7 @@ def archive_fault(path: Path | str) -> str:
     empty when its end is where its directory says.
     """
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", buffering=0) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - _END))
             end = stream.read()

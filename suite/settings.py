@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -61,10 +61,30 @@ def canonical(model: Settings) -> dict[str, Any]:
     return plain
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def canonical_json(value: Any) -> str:
+    """The text of a JSON value that keys are made of: sorted keys, no white space, no NaN."""
+    return _CANONICAL.encode(value)
+
+
 def key_of(payload: Mapping[str, Any]) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of a payload: sorted keys, no white space, no NaN."""
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 (64 hex digits) of the canonical JSON of a payload."""
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
+
+
+def keys_along(shared: Mapping[str, Any], name: str) -> Callable[[Any], str]:
+    """:func:`key_of` of ``{**shared, name: value}`` as a function of the value: what many payloads share is written
+    as JSON once.
+    """
+    entries = {one: f"{canonical_json(one)}:{canonical_json(value)}" for one, value in shared.items()}
+    entries[name] = f"{canonical_json(name)}:"
+    order = sorted(entries)
+    last = order.index(name) + 1
+    before = "{" + ",".join(entries[one] for one in order[:last])
+    after = "".join(f",{entries[one]}" for one in order[last:]) + "}"
+    return lambda value: hashlib.sha256(f"{before}{canonical_json(value)}{after}".encode()).hexdigest()
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,12 +139,11 @@ class Store:
         import zipfile
         import zlib
 
-        import numpy as np
+        from suite import arrays
 
-        path = self.eval_folder(train_key, eval_key) / "scores.npz"
+        path = os.path.join(self.eval_folder(train_key, eval_key), "scores.npz")
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                return {name: kept[name] for name in names or kept.files}
+            return arrays.load(path, names)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise files.FileFault(
                 f"{path}: is damaged ({error}); delete it, and the next run scores again"

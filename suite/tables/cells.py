@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from suite.data.identity import LESIONS
@@ -73,11 +74,11 @@ class Entry:
     def complete(self) -> bool:
         return self.n == len(self.seeds) and self.n > 0
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         return statistics.fmean(self.values.values()) if self.values else None
 
-    @property
+    @cached_property
     def std(self) -> float | None:
         """Sample standard deviation (ddof 1); None with fewer than two seeds."""
         return statistics.stdev(self.values.values()) if self.n > 1 else None

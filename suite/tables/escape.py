@@ -59,8 +59,10 @@ def clean(text: object) -> str:
     """One line without control characters (a terminal would obey them) or direction marks; runs of spaces are
     one.
     """
-    kept = (" " if unicodedata.category(character)[0] in "CZ" else character for character in str(text))
-    return " ".join("".join(kept).split())
+    kept = str(text)
+    if not (kept.isascii() and kept.isprintable()):
+        kept = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in kept)
+    return " ".join(kept.split())
 
 
 def markdown(text: object) -> str:

@@ -76,7 +76,11 @@ def frame(
     import pandas as pd
 
     rows = collect(plan, store, data_root=data_root, assessments=assessments)
-    return pd.DataFrame([_record(plan, plan.cells[row.cell], row) for row in rows])
+    # What the run was asked for, named as a spec names it, so that a frame of several specs can be filtered.
+    asked = [
+        {f"settings.{name}": _flat(value) for name, value in cell.settings.items()} for cell in plan.cells
+    ]
+    return pd.DataFrame([_record(plan, plan.cells[row.cell], row) | asked[row.cell] for row in rows])
 
 
 def _record(plan: Plan, cell: Cell, row: Observation) -> dict[str, Any]:
@@ -94,9 +98,7 @@ def _record(plan: Plan, cell: Cell, row: Observation) -> dict[str, Any]:
         }
         record |= dict(outcome.cost)
         record |= {"epoch": outcome.epoch, "finished": outcome.finished}
-    record |= {"train_key": row.run.train_key, "eval_key": row.run.eval_key}
-    # What the run was asked for, named as a spec names it, so that a frame of several specs can be filtered.
-    return record | {f"settings.{name}": _flat(value) for name, value in row.run.settings.items()}
+    return record | {"train_key": row.run.train_key, "eval_key": row.run.eval_key}
 
 
 def _flat(value: Any) -> Any:

@@ -223,18 +223,22 @@ def latest(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def found_profiles(plan: Plan, history: History) -> list[Plan]:
-    """The plan under each profile that the store has results of; under its own when it has none."""
+    """The plan of a whole spec under each profile that the store has results of; under its own when it has none."""
     names = profile_names(plan.spec.path.parent)
-    under = partial(expand, plan.spec, stand_ins=plan.stand_ins)
+    own = resolve_profile(plan.spec.profile)
+
+    def under(profile: str) -> Plan:
+        return plan if profile == own else expand(plan.spec, profile=profile, stand_ins=plan.stand_ins)
+
     if plan.goals:
         # An artefact knows no profile: under those that change nothing in it the figure is the same one.
         distinct: dict[tuple[str, ...], Plan] = {}
-        for one in [plan, *(under(profile=name) for name in names)]:
+        for one in [plan, *map(under, names)]:
             distinct.setdefault(tuple(need.key for need in one.goals), one)
         return [one for one in distinct.values() if any(map(history.store.artefact, one.goals))] or [plan]
     keys = {(outcome.eval_key, outcome.profile) for outcome in history.outcomes.values()}
     used = {profile for _, profile in keys}
-    every = [under(profile=name) for name in names if name in used]
+    every = [under(name) for name in names if name in used]
     return [one for one in every if any((run.eval_key, one.profile) in keys for run in one.runs)] or [plan]
 
 

@@ -6,6 +6,8 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from suite import curves
 
 
@@ -44,6 +46,15 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     found = curves.points(path, 100)
     assert [point["step"] for point in found] == [1, 2]
     assert curves.values(found[1]) == {"lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    "spoilt", ['{"step": 8}, {"step": 9}', '{"step": 8, "a": "', '"}', "[1", "", " ", "7", "\ufeff1"]
+)
+def test_a_spoilt_line_costs_no_other(tmp_path: Path, spoilt: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(f'{{"step": 1}}\n{spoilt}\n{{"step": 2}}\n', encoding="utf-8")
+    assert [point["step"] for point in curves.points(path, 100)] == [1, 2]
 
 
 def test_no_file_no_points(tmp_path: Path) -> None:

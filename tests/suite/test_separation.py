@@ -60,6 +60,18 @@ def test_every_image_is_in_one_bin_of_its_class(rows: list[tuple[bool, int]]) ->
     assert found.low <= found.high
 
 
+@given(CASES, st.floats(1e-300, 1e300))
+def test_the_bins_lie_between_the_quantiles_of_numpy_to_the_bit(
+    rows: list[tuple[bool, int]], unit: float
+) -> None:
+    labels, scores = split(rows)
+    scores = scores * (unit / 3)
+    low, high = np.quantile(scores, (0.01, 0.99))
+    if low < high:
+        found = separation.histogram(labels, scores)
+        assert (found.low, found.high) == (low, high)
+
+
 def test_one_far_score_leaves_the_rest_visible() -> None:
     scores = np.append(np.linspace(0, 1, 199), 1e6)
     found = separation.histogram(np.arange(200) % 2 == 0, scores)

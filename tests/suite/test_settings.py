@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from suite.settings import Int, Settings, canonical, fields_of, flatten, key_of, nest, prune, setting
+from suite.settings import (
+    Int,
+    Settings,
+    canonical,
+    fields_of,
+    flatten,
+    key_of,
+    keys_along,
+    nest,
+    prune,
+    setting,
+)
 
 NAMES = st.text(st.characters(codec="ascii", categories=("Ll",)), min_size=1, max_size=4)
 TREES = st.recursive(
@@ -52,6 +64,14 @@ def test_numbers_that_are_equal_have_equal_keys() -> None:
     whole = Outer.parse({"train": {"batch": 48.0, "lr": 1}, "steps": [30.0, 130]})
     exact = Outer.parse({"train": {"batch": 48, "lr": 1.0}, "steps": [30, 130]})
     assert key_of(canonical(whole)) == key_of(canonical(exact))
+
+
+@given(NESTED, NAMES)
+def test_keys_along_an_entry_are_those_of_the_whole_payloads(shared: dict[str, Any], name: str) -> None:
+    assume("Infinity" not in json.dumps(shared))
+    key = keys_along(shared, name)
+    for value in (7, "x", [1]):
+        assert key(value) == key_of({**shared, name: value})
 
 
 @given(st.permutations(["a", "b", "c", "d"]))

@@ -38,14 +38,19 @@ class Pool:
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
 
     def place(self, value: Any) -> int:
         """The place of this JSON value."""
-        text = json.dumps(value, sort_keys=True, default=str)
-        if text not in self._places:
-            self._places[text] = len(self.values)
-            self.values.append(value)
-        return self._places[text]
+        # Most equal values have their entries in the same order too, which is told without sorting them.
+        alike = repr(value)
+        if alike not in self._seen:
+            text = json.dumps(value, sort_keys=True, default=str)
+            if text not in self._places:
+                self._places[text] = len(self.values)
+                self.values.append(value)
+            self._seen[alike] = self._places[text]
+        return self._seen[alike]
 
 
 class Details:
@@ -110,7 +115,8 @@ class Details:
         return told
 
     def _outcome(self, outcome: Outcome, points: int) -> dict[str, Any]:
-        read = curves.points(self._store.run_folder(outcome.train_key) / "metrics.jsonl", points)
+        folder = self._store.run_folder(outcome.train_key)
+        read = curves.points(os.path.join(folder, "metrics.jsonl"), points)
         values = [curves.values(point) for point in read]
         names = list(dict.fromkeys(name for point in values for name in point))
         return {
