@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 
 import pytest
 from fabric import fill, plan_of
-from scipy.stats import studentized_range
 
 from suite.store import Store
 from suite.tables import ranks, text
@@ -35,12 +33,6 @@ def ranked(tmp_path: Path, cases: int, tasks: int, *, leave_out: str = "") -> Ra
     cells = [" ".join(cell.labels.values()) for cell in plan.cells]
     fill(store, plan, {name: (0.9 - 0.05 * int(name[1]),) * 2 for name in cells if name != leave_out})
     return build(plan, store, assessments=()).ranks
-
-
-@pytest.mark.parametrize("count", [2, 3, 10, 100])
-def test_the_quantile_of_the_range_is_that_of_scipy(count: int) -> None:
-    expected = float(studentized_range.ppf(0.95, count, math.inf))
-    assert ranks._range_quantile(count, 0.95) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_critical_difference_is_demsars() -> None:
