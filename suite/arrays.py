@@ -8,7 +8,6 @@ format) is left to numpy, so what it refuses is refused, and in its words.
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -28,36 +27,18 @@ def load(path: Path | str, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]
     try:
         with open(path, "rb", buffering=0) as stream:
             return _load(stream.read(), names)
-    except (OSError, LookupError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error):
+    except (OSError, LookupError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in names or kept.files}
 
 
 def _load(content: bytes, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-    if not all(member.endswith(".npy") for member in members):
-        raise ValueError("holds more than arrays")
-    names = names or [member.removesuffix(".npy") for member in members]
-    return {name: _array(_unpacked(content, members[f"{name}.npy"])) for name in names}
-
-
-def _unpacked(content: bytes, member: zipfile.ZipInfo) -> bytes:
-    # A member begins with a header of 30 bytes that ends with the lengths of its name and of further fields.
-    header = content[member.header_offset : member.header_offset + 30]
-    name, further = struct.unpack("<26xHH", header)
-    start = member.header_offset + 30
-    if not header.startswith(b"PK\3\4") or content[start : start + name] != member.orig_filename.encode():
-        raise ValueError("is damaged")
-    start += name + further
-    packed = content[start : start + member.compress_size]
-    if member.compress_type == zipfile.ZIP_DEFLATED:
-        packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.file_size + 1)
-    elif member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError("is compressed in another way")
-    if member.flag_bits or len(packed) != member.file_size or zlib.crc32(packed) != member.CRC:
-        raise ValueError("is damaged")
-    return packed
+        members = archive.namelist()
+        if not all(member.endswith(".npy") for member in members):
+            raise ValueError("holds more than arrays")
+        names = names or [member.removesuffix(".npy") for member in members]
+        return {name: _array(archive.read(f"{name}.npy")) for name in names}
 
 
 def _array(content: bytes) -> NDArray[Any]:
