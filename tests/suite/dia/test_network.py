@@ -40,18 +40,50 @@ def test_a_gray_image_is_three_equal_channels():
         torch.testing.assert_close(one, three, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("side", "stride"), [(1, 1), (2, 2), (1, 2), (2, 1), (4, 2), (7, 1)])
-def test_convolution_without_the_padding_is_the_same_function(side, stride):
-    x = rand(3, 5, side, side).double()
-    small = SmallMapConv(5, 6, 3, stride, 1, bias=False).double()
-    plain = F.conv2d(x, small.weight, stride=stride, padding=1)
-    torch.testing.assert_close(small(x), plain)
-    small(x).square().sum().backward()
-    assert small.weight.grad is not None
-    mine = small.weight.grad.clone()
-    weight = small.weight.detach().clone().requires_grad_()
-    F.conv2d(x, weight, stride=stride, padding=1).square().sum().backward()
-    torch.testing.assert_close(mine, weight.grad)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5])
+def test_convolution_without_the_padding_is_the_same_function(side, stride, kernel):
+    x = rand(3, 5, side, side).double().contiguous(memory_format=torch.channels_last).requires_grad_()
+    small = SmallMapConv(5, 6, kernel, stride, kernel // 2, bias=False).double()
+    plain = F.conv2d(x, small.weight, stride=stride, padding=kernel // 2)
+    assert_same_function(small(x), plain, (x, small.weight))
+
+
+@pytest.mark.parametrize("numbers", [network.WINDOWS, 3000])
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 1)])
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 9)])
+def test_the_first_convolution_by_windows_is_the_same_function(
+    monkeypatch, channels, side, kernel, stride, numbers
+):
+    monkeypatch.setattr(network, "WINDOWS", numbers)
+    x = rand(7, channels, side, side).double()
+    weight = (rand(6, channels, kernel, kernel).double() - 0.5).requires_grad_()
+    mine = network._Windows.apply(x, weight, stride)
+    assert mine.is_contiguous(memory_format=torch.channels_last)
+    assert_same_function(mine, F.conv2d(x, weight, stride=stride, padding=kernel // 2), (weight,))
+
+
+def assert_same_function(mine, plain, inputs):
+    torch.testing.assert_close(mine, plain)
+    upstream = rand(*plain.shape).double()
+    gradients = (torch.autograd.grad(y, inputs, upstream) for y in (mine, plain))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_that_needs_its_gradient_gets_it(stem, channels):
+    net = network.build(stem, 8, 4, 0).double().eval()
+    x = rand(2, channels, 12, 12).double().requires_grad_()
+    z, logits = net(x)
+    torch.testing.assert_close((z, logits), net(x.detach()))
+    (gradient,) = torch.autograd.grad(z.sum(), x)
+    step = torch.zeros_like(x)
+    step[0, 0, 5, 5] = 1e-6
+    moved = net(x.detach() + step)[0].sum() - net(x.detach() - step)[0].sum()
+    assert moved.item() / 2e-6 == pytest.approx(gradient[0, 0, 5, 5].item(), rel=1e-4)
 
 
 def test_the_body_equals_torchvisions_resnet18():
