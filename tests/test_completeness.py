@@ -108,6 +108,7 @@ def test_every_dependency_is_imported() -> None:
 
 def test_the_tests_need_no_more_than_the_extra_for_development() -> None:
     tests = sorted((ROOT / "tests").rglob("*.py"))
-    imported = _third_party([*tests, ROOT / "noxfile.py"], own=[*PACKAGES, *(path.stem for path in tests)])
+    own = {*PACKAGES, *(path.stem for path in tests), *(path.parent.name for path in tests)}
+    imported = _third_party([*tests, ROOT / "noxfile.py"], own=own)
     missing = {name: dists for name, dists in imported.items() if not dists & _declared("dev")}
     assert not missing, f"imported by tests but not in the extra dev: {missing}"

@@ -111,6 +111,8 @@ class Cluster:
 @contextmanager
 def connected(address: str, share: Share) -> Iterator[Cluster]:
     """The cluster at an address (``auto``: the one that this machine belongs to). SpecErrors, each with its remedy."""
+    # Read when Ray is imported: a thread that outlives the connection must not start a cluster of its own.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ImportError:

@@ -196,7 +196,7 @@ def test_a_snapshot_is_measured_before_it_is_taken() -> None:
     assert not torch.equal(bounds[0], detector.bounds)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_coarse_lesions_are_found() -> None:
     more = '"distil.batch" = 16\n"distil.steps" = 60\n"distil.lr" = 3e-3\n'
     more += '"train.steps" = 100\n"train.batch" = 4\n"train.lr" = 2e-3\n'

@@ -225,6 +225,7 @@ def test_missing_data_are_named_and_fail_only_when_nothing_else_is_there(bench: 
     bench.cli("run", *arguments, "--only", "dataset=absent", code=1)
 
 
+@pytest.mark.long
 def test_a_stand_in_takes_the_place_of_what_is_absent_and_every_output_says_so(bench: Bench) -> None:
     text = bench.spec.read_text().replace('dataset = "toy"\n', '"data.size" = 16\n')
     bench.spec.write_text(text + 'dataset = ["toy", "absent"]\n')

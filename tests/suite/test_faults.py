@@ -68,7 +68,7 @@ def test_however_soon_the_disk_is_full_the_run_is_not_to_blame_and_goes_on_later
         assert results.litter(store.root) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_ends_the_command_in_a_line_and_room_is_made_by_gc(bench: Bench) -> None:
     with small(bench.store, "4m"):
         bench.cli("run", "toy.toml", "--seeds", "7", "--no-mlflow", "-j", "1")
@@ -86,7 +86,7 @@ def test_a_full_disk_ends_the_command_in_a_line_and_room_is_made_by_gc(bench: Be
         assert len(results.outcomes(bench.store)) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_disk_that_fills_up_under_the_workers_ends_the_command(bench: Bench) -> None:
     with small(bench.store, "4m"):
         process = bench.start("run", "toy.toml", "--no-mlflow", "-j", "1", "--set", "train.pause=0.1")
@@ -279,7 +279,7 @@ def test_a_tracking_server_that_no_longer_answers_delays_nothing_for_long(
 # Many at once
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_eight_commands_at_the_same_instant_on_a_fresh_folder_do_each_run_once(bench: Bench) -> None:
     words = (
         "run",

@@ -253,7 +253,7 @@ class Silent:
         self._socket.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_never_answers_delays_nothing(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

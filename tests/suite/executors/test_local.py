@@ -112,7 +112,7 @@ def test_whatever_goes_wrong_is_failed_with_a_reason_and_a_log_and_has_no_outcom
     assert not bench.workers()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_whose_worker_is_killed_thrice_is_failed(bench: Bench) -> None:
     """As the system does it when memory runs out; its next command must not try it for ever."""
     run = bench.run(trouble="killed")

@@ -193,9 +193,14 @@ def test_a_host_that_does_not_answer_holds_nobody_up(bench: Bench, monkeypatch: 
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
     from suite.executors import ray_slots
 
-    silent = SimpleNamespace(
-        wait=lambda refs, timeout: time.sleep(timeout) or ([], refs), get=lambda ref, **_: {}
-    )
+    over = threading.Event()
+
+    def wait(refs: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        if over.wait(timeout):
+            raise ConnectionError("the test is over")
+        return [], refs
+
+    silent = SimpleNamespace(wait=wait, get=lambda ref, **_: {})
     deaf = SimpleNamespace(remote=lambda *given: None)
     host = SimpleNamespace(carry_out=deaf, kill=deaf, progress=deaf, stop=deaf)
     monkeypatch.setattr(ray_slots, "ray", silent)
@@ -213,6 +218,10 @@ def test_a_host_that_does_not_answer_holds_nobody_up(bench: Bench, monkeypatch: 
     assert slot.lost
     assert ended is not None
     assert (ended.end, ended.task, slot.task) == ("died", task, None)
+    over.set()
+    assert slot._thread is not None
+    slot._thread.join(10)  # or it would go on with the real Ray, in which it would start a cluster
+    assert not slot._thread.is_alive()
 
 
 def test_images_in_a_folder_of_the_drivers_are_known_by_the_listing_that_came(

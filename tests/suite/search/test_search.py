@@ -87,6 +87,7 @@ def test_each_command_points_at_the_other(bench: engine.Bench) -> None:
     assert "give one spec" in bench.cli("search", "find.toml", "toy.toml", code=2)
 
 
+@pytest.mark.long
 def test_trials_are_shown_in_mlflow_with_their_seeds(bench: engine.Bench) -> None:
     from mlflow.tracking import MlflowClient
 
