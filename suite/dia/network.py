@@ -8,11 +8,13 @@ of the cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 PROJECTION = 128
@@ -30,11 +32,11 @@ class SmallMapConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         side = (x.shape[-1] - 1) // self.stride[0] + 1
         if x.shape[-2] == x.shape[-1] and side <= (2 if x.device.type == "cpu" else 1):
-            return _by_position(x, self.weight, self.stride[0], side)
+            return _by_position(x, self.weight, self.bias, self.stride[0], side)
         return super().forward(x)
 
 
-def _by_position(x: Tensor, weight: Tensor, stride: int, side: int) -> Tensor:
+def _by_position(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, side: int) -> Tensor:
     kernel = weight.shape[-1]
     rows, taps = x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
     # For each row or column of the answer, what it sees of the map and with which taps.
@@ -44,13 +46,10 @@ def _by_position(x: Tensor, weight: Tensor, stride: int, side: int) -> Tensor:
         last = min(first + kernel, x.shape[-1])
         seen.append(slice(max(first, 0), last))
         used.append(slice(max(-first, 0), last - first))
-    positions = [
-        F.linear(
-            rows[:, seen[i], seen[j]].reshape(len(x), -1), taps[:, used[i], used[j]].reshape(len(weight), -1)
-        )
-        for i in range(side)
-        for j in range(side)
+    windows = [
+        (rows[:, seen[i], seen[j]], taps[:, used[i], used[j]]) for i in range(side) for j in range(side)
     ]
+    positions = [F.linear(x.flatten(1), w.flatten(1), bias) for x, w in windows]
     return torch.stack(positions, dim=1).reshape(len(x), side, side, -1).permute(0, 3, 1, 2)
 
 
@@ -109,7 +108,7 @@ class ResNet18(nn.Module):
         else:
             self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
             self.pool = nn.Identity()
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1: nn.Module = nn.BatchNorm2d(width)
         stages = [width, 2 * width, 4 * width, 8 * width]
         self.layers = nn.Sequential(
             *[
@@ -128,6 +127,20 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def folded(self) -> ResNet18:
+        """A copy for evaluation with its batch norms folded into the convolutions before them: the same function, to
+        rounding.
+        """
+        copy = deepcopy(self).eval()
+        copy.conv1, copy.bn1 = _fold(copy.conv1, copy.bn1), nn.Identity()
+        for block in copy.modules():
+            if isinstance(block, BasicBlock):
+                block.conv1, block.bn1 = _fold(block.conv1, block.bn1), nn.Identity()
+                block.conv2, block.bn2 = _fold(block.conv2, block.bn2), nn.Identity()
+                if block.downsample is not None:
+                    block.downsample = _fold(*block.downsample)
+        return copy
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Projections N x 128 and shift logits N x K."""
         x = x * 2 - 1
@@ -144,9 +157,15 @@ class ResNet18(nn.Module):
         stride = self.conv1.stride[0]
         if x.device.type == "cpu" and not x.requires_grad and x.shape[-2] == x.shape[-1]:
             y: Tensor = _Windows.apply(x, weight, stride)
-            return y
-        y = F.conv2d(x, weight, stride=stride, padding=self.conv1.padding)
-        return y.contiguous(memory_format=torch.channels_last)
+        else:
+            y = F.conv2d(x, weight, stride=stride, padding=self.conv1.padding)
+            y = y.contiguous(memory_format=torch.channels_last)
+        return y if self.conv1.bias is None else y.add_(self.conv1.bias[:, None, None])
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
+    assert isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(convolution, norm)
 
 
 def _stage(before: int, after: int, stride: int) -> nn.Sequential:

@@ -45,11 +45,11 @@ def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, con
     pixels = BLOCK_PIXELS if context.device.type == "cpu" else GPU_BLOCK_PIXELS
     block = max(1, pixels // (images.shape[-1] * images.shape[-2]))
     projections, logits = [], []
-    network.eval()
+    folded = network.folded()
     for start in range(0, len(images), block):
         x = torch.from_numpy(np.ascontiguousarray(images[start : start + block]))
         x = x.to(context.device).float().div_(255)
-        c, logit = _block(network, x, drawn, kind)
+        c, logit = _block(folded, x, drawn, kind)
         projections.append(c)
         logits.append(logit)
         context.progress(min(start + block, len(images)), len(images), {})

@@ -109,6 +109,7 @@ def test_from_spec_to_table_and_never_twice(bench: Bench) -> None:
     assert worst[0]["wrong"] >= worst[2]["wrong"] > 0
 
 
+@pytest.mark.long
 def test_results_travel_and_are_checked(bench: Bench) -> None:
     """Exported in small archives, imported into another store, bundled there and checked anywhere."""
     bench.cli("run", "toy.toml", "--in-process", "--no-mlflow")
@@ -391,7 +392,7 @@ def test_after_kill_nine_the_same_command_goes_on(bench: Bench, tmp_path: Path) 
     assert results[0] == results[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_commands_at_once_do_each_run_once(bench: Bench) -> None:
     arguments = (*_slow(bench), "-j", "1", "--seeds", "0,1,2")
     processes = [bench.start(*arguments) for _ in range(2)]

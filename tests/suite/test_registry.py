@@ -105,7 +105,7 @@ set = { "train.steps" = 4 }
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_familys_methods_are_named_run_mirrored_and_shown_as_any_other(bench: Bench) -> None:
     """Wherever a method is looked up by name: vocabulary, overrides, plan, run, MLflow, reports, lists."""
     (bench.folder / "family.toml").write_text(FAMILY)

@@ -74,6 +74,26 @@ def assert_same_function(mine, plain, inputs):
 
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
 @pytest.mark.parametrize("channels", [1, 3])
+def test_folded_batch_norms_are_the_same_function(stem, channels):
+    net = network.build(stem, 8, 4, 0).double()
+    for _ in range(3):  # means, variances and a step away from what a new one has
+        z, logits = net(rand(16, channels, 28, 28).double())
+        (z.square().mean() + logits.square().mean()).backward()
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter -= 0.1 * parameter.grad
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    folded = net.folded()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    x = rand(5, channels, 28, 28).double()
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(x), net.eval()(x))
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_that_needs_its_gradient_gets_it(stem, channels):
     net = network.build(stem, 8, 4, 0).double().eval()
     x = rand(2, channels, 12, 12).double().requires_grad_()

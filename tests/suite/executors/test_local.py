@@ -310,6 +310,7 @@ def test_time_left_is_the_median_of_finished_runs_shared_by_the_slots(bench: Ben
     assert [duration(value) for value in (40, 600, 18_000)] == ["40 s", "10 min", "5.0 h"]
 
 
+@pytest.mark.long
 def test_a_forced_run_is_fitted_anew_though_its_artefact_had_to_be_made(bench: Bench) -> None:
     run = bench.run(uses="artefact")
     _do(bench, [run])

@@ -56,6 +56,7 @@ def test_trials_are_runs_and_the_winner_is_run_on_the_test_images(bench: engine.
     assert "6 of 6 trials" in again
 
 
+@pytest.mark.long
 def test_more_trials_go_on_where_the_first_ended(bench: engine.Bench) -> None:
     words = ("search", "find.toml", "--no-mlflow", "--trials", "2", "--no-final")
     assert "unfinished: the time is up" in bench.cli(*words, "--max-time", "0.1s", code=3)
