@@ -110,7 +110,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_long(session: nox.Session) -> None:
-    """The tests that take a minute or more each: a cluster that loses a machine, a soak, pages in a browser."""
+    """The tests that take half a minute or more each: a cluster that loses a machine, a soak, pages in a browser."""
     run(session, *PYTEST, "-m", "long", *session.posargs)
 
 
