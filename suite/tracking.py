@@ -329,7 +329,15 @@ def _writer(uri: str) -> Writer:
     from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
 
-    # The import sets levels of its own, and so does each migration of a new database.
-    for name in ("alembic", "alembic.runtime.migration", "mlflow", "mlflow.store.db.utils"):
+    # The import sets levels of its own, and so does each migration of a new database. Of each retry of a request
+    # that fails in the end there is a warning too, and ours tells of it once.
+    quiet = (
+        "alembic",
+        "alembic.runtime.migration",
+        "mlflow",
+        "mlflow.store.db.utils",
+        "urllib3.connectionpool",
+    )
+    for name in quiet:
         logging.getLogger(name).setLevel(logging.ERROR)
     return Writer(MlflowClient(tracking_uri=uri), Metric, Param)
