@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Read by numpy, torch and every child process when they start: one thread a process, a CPU run's default.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+# The tests start Python some hundred times: each compiles the suite anew where bytecode is not kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["MPLBACKEND"] = "Agg"
 # MLflow reports its use to its makers unless told not to.
 os.environ["DO_NOT_TRACK"] = os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
