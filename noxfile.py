@@ -111,7 +111,8 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def tests_long(session: nox.Session) -> None:
     """The tests that take half a minute or more each: a cluster that loses a machine, a soak, pages in a browser."""
-    run(session, *PYTEST, "-m", "long", *session.posargs)
+    # Much of their time is waiting, so one more than there are cores.
+    run(session, *PYTEST, "-n", str((os.cpu_count() or 1) + 1), "-m", "long", *session.posargs)
 
 
 @nox.session
