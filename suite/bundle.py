@@ -145,7 +145,7 @@ class Opened:
         """The runs of the table that are done, the quickest first."""
         found = [(run, self.store.outcome(run.train_key, run.eval_key)) for run in self.plan.runs]
         done = [(run, outcome) for run, outcome in found if outcome is not None]
-        return sorted(done, key=lambda pair: pair[1].fit_seconds + pair[1].score_seconds)
+        return sorted(done, key=lambda pair: pair[1].seconds)
 
 
 @contextmanager

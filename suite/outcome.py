@@ -58,6 +58,11 @@ class Outcome:
         """Seconds of scoring; 0 where they are not known."""
         return _number(self.cost.get("score_seconds"))
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of both."""
+        return self.fit_seconds + self.score_seconds
+
     def to_json(self) -> dict[str, Any]:
         """A plain JSON object; the inverse of :meth:`from_json`."""
         plain = asdict(self)
@@ -72,14 +77,13 @@ class Outcome:
         if plain.get("format") != FORMAT:
             raise OutcomeFault(f"format {plain.get('format')!r} is not {FORMAT}")
         values = {name: plain[name] for name in _NAMES if name in plain}
-        for name, kinds in _KINDS.items():
+        for name, kind in _KINDS.items():
             if name not in values:
                 raise OutcomeFault(f"has no {name}")
-            value = values[name]
-            if type(value) not in kinds and (isinstance(value, bool) or not isinstance(value, kinds)):
-                raise OutcomeFault(f"{name} is a {type(value).__name__}")
+            if not isinstance(values[name], kind) or isinstance(values[name], bool):
+                raise OutcomeFault(f"{name} is a {type(values[name]).__name__}")
         metrics = values["metrics"]
-        if not all(isinstance(number, _NUMBER) for number in metrics.values()) or "auroc" not in metrics:
+        if not all(isinstance(number, int | float) for number in metrics.values()) or "auroc" not in metrics:
             raise OutcomeFault("metrics must be numbers, auroc among them")
         for name in ("notes", "candidates"):
             values[name] = tuple(values.get(name, ()))
@@ -91,23 +95,22 @@ def _number(value: Any) -> float:
 
 
 _NAMES = tuple(one.name for one in fields(Outcome))
-_NUMBER = (int, float)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "method": (str,),
-    "version": (int,),
-    "dataset": (str,),
-    "seed": (int,),
-    "profile": (str,),
-    "train_key": (str,),
-    "eval_key": (str,),
-    "train": (dict,),
-    "evaluation": (dict,),
-    "settings": (dict,),
-    "metrics": (dict,),
-    "counts": (dict,),
-    "data": (dict,),
-    "selection": (str,),
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "method": str,
+    "version": int,
+    "dataset": str,
+    "seed": int,
+    "profile": str,
+    "train_key": str,
+    "eval_key": str,
+    "train": dict,
+    "evaluation": dict,
+    "settings": dict,
+    "metrics": dict,
+    "counts": dict,
+    "data": dict,
+    "selection": str,
     "epoch": (int, float, type(None)),
-    "environment": (dict,),
-    "cost": (dict,),
+    "environment": dict,
+    "cost": dict,
 }

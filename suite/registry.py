@@ -23,6 +23,9 @@ from typing import Any, TypeVar
 
 from suite.settings import Settings, canonical, key_of
 
+Place = tuple[str, str]
+"""Kind and key of what is made once."""
+
 
 @dataclass(frozen=True)
 class Need:
@@ -55,7 +58,7 @@ class Need:
         return self.role or self.kind
 
     @property
-    def place(self) -> tuple[str, str]:
+    def place(self) -> Place:
         """Kind and key: where it stands in a store."""
         return self.kind, self.key
 
@@ -87,7 +90,7 @@ def keys_by_name(needs: Iterable[Need]) -> dict[str, str]:
 
 def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
     """These artefacts and all that they need in turn, each once, what is needed before what needs it."""
-    found: dict[tuple[str, str], Need] = {}
+    found: dict[Place, Need] = {}
     for need in needs:
         for one in (*in_order(need.needs), need):
             found.setdefault(one.place, one)

@@ -30,10 +30,15 @@ class SmallMapConv(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        side = (x.shape[-1] - 1) // self.stride[0] + 1
+        side = _side(x, self.stride[0])
         if x.shape[-2] == x.shape[-1] and side <= (2 if x.device.type == "cpu" else 1):
             return _by_position(x, self.weight, self.bias, self.stride[0], side)
         return super().forward(x)
+
+
+def _side(x: Tensor, stride: int) -> int:
+    """Positions along a side of what a convolution makes of square maps, padded by half of its kernel."""
+    return int((x.shape[-1] - 1) // stride + 1)
 
 
 def _by_position(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, side: int) -> Tensor:
@@ -49,7 +54,7 @@ def _by_position(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, si
     windows = [
         (rows[:, seen[i], seen[j]], taps[:, used[i], used[j]]) for i in range(side) for j in range(side)
     ]
-    positions = [F.linear(x.flatten(1), w.flatten(1), bias) for x, w in windows]
+    positions = [F.linear(part.flatten(1), kept.flatten(1), bias) for part, kept in windows]
     return torch.stack(positions, dim=1).reshape(len(x), side, side, -1).permute(0, 3, 1, 2)
 
 
@@ -64,7 +69,7 @@ class _Windows(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
         flat = weight.reshape(len(weight), -1).t()
-        side = (x.shape[-1] - 1) // stride + 1
+        side = _side(x, stride)
         y = x.new_empty(len(x), side, side, len(weight))
         for block, windows in _windows(x, weight.shape[-1], stride):
             torch.mm(windows, flat, out=y[block].view(-1, len(weight)))
@@ -82,10 +87,9 @@ class _Windows(torch.autograd.Function):
 
 def _windows(x: Tensor, kernel: int, stride: int) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of images and what the kernel sees at each position: positions x (channels x kernel x kernel)."""
-    count, channels, side, _ = x.shape
-    size = channels * kernel**2
-    block = max(1, WINDOWS // (size * ((side - 1) // stride + 1) ** 2))
-    for start in range(0, count, block):
+    size = x.shape[1] * kernel**2
+    block = max(1, WINDOWS // (size * _side(x, stride) ** 2))
+    for start in range(0, len(x), block):
         part = slice(start, start + block)
         padded = F.pad(x[part], (kernel // 2,) * 4).permute(0, 2, 3, 1)
         yield part, padded.unfold(1, kernel, stride).unfold(2, kernel, stride).reshape(-1, size)

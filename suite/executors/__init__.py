@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from suite.job import Force, Keep
-from suite.registry import Need
+from suite.registry import Need, Place
 
 if TYPE_CHECKING:
     from suite.deadline import Deadline
@@ -61,12 +61,12 @@ class Task:
         return owner.needs if owner is not None else ()
 
     @property
-    def place(self) -> str:
+    def place(self) -> Place:
         """What it occupies: a fit, or an artefact."""
         if self.run is not None:
-            return self.run.train_key
+            return "fit", self.run.train_key
         assert self.need is not None
-        return " ".join(self.need.place)
+        return self.need.place
 
     def folder(self, store: Store) -> Path:
         """Where it is done."""

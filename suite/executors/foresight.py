@@ -85,7 +85,7 @@ def foresee(
     packs, lost = _packs(tasks, past.store, data_root)
     size = sure = packs
     counts = {"runs": [0, 0], "artefacts": [0, 0]}
-    places: set[str] = set()
+    places: set[registry.Place] = set()
     for task in tasks:
         sizes = _sizes(task, past, keep)
         if task.place not in places:

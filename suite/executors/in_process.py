@@ -13,6 +13,7 @@ from typing import Any
 from suite.detector import Interrupted
 from suite.executors import Ended, Finished, Options, Task
 from suite.job import Busy, Conditions, Force, Keep
+from suite.registry import Place
 from suite.run import execute, make_artefact
 from suite.store import Store
 
@@ -20,7 +21,7 @@ from suite.store import Store
 def carry_out(tasks: Sequence[Task], options: Options) -> Finished:
     """Carry out runs and make artefacts on the first device. Raises what goes wrong in one."""
     store, ended, deadline = Store(options.store), list[Ended](), options.deadline
-    forced: set[str] = set()
+    forced: set[Place] = set()
     with _asked_to_stop() as came:
 
         def late() -> bool:

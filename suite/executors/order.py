@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from suite.executors import Task
 from suite.job import fit_serves
 from suite.past import Past
-from suite.registry import Need
+from suite.registry import Need, Place
 from suite.store import Store
 
 
@@ -20,7 +20,7 @@ def with_artefacts(tasks: Sequence[Task], store: Store, past: Past | None = None
     A goal among them is left to its own task. ``past`` tells how long making one may take.
     """
     past = past or Past(store)
-    making: dict[str, Task] = {}
+    making: dict[Place, Task] = {}
     given = {task.place for task in tasks}
     for task in tasks:
         if task.run and not task.force and fit_serves(task.run, task.folder(store)):
@@ -38,18 +38,18 @@ def longest_first(tasks: Sequence[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: -length[task.place])
 
 
-def ways(tasks: Iterable[Task]) -> dict[str, float]:
+def ways(tasks: Iterable[Task]) -> dict[Place, float]:
     """Place of a task -> the seconds of the longest chain of tasks that begins there: its own, and those of what
     waits for it. One of unknown length counts as the others' median.
     """
     tasks = list(tasks)
     known = [one for one in map(_seconds, tasks) if one is not None]
     typical = statistics.median(known) if known else 1.0
-    users: dict[str, list[Task]] = {}
+    users: dict[Place, list[Task]] = {}
     for task in tasks:
         for need in task.needs:
-            users.setdefault(" ".join(need.place), []).append(task)
-    found: dict[str, float] = {}
+            users.setdefault(need.place, []).append(task)
+    found: dict[Place, float] = {}
 
     def way(task: Task) -> float:
         if task.place not in found:

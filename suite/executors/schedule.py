@@ -22,6 +22,7 @@ from suite.executors import Ended, Finished, Options, Task
 from suite.executors.display import Display
 from suite.executors.order import longest_first, with_artefacts
 from suite.job import Keep
+from suite.registry import Place
 from suite.store import Store, now
 
 TICK = 0.2
@@ -90,9 +91,9 @@ class Schedule:
         self.waiting = longest_first(with_artefacts(list(tasks), self.store))
         self.elsewhere: list[Task] = []
         self.ended: list[Ended] = []
-        self.lives: dict[str, int] = {}
-        self.broken: dict[str, str] = {}
-        self.fitted: set[str] = set()
+        self.lives: dict[tuple[Place, str], int] = {}
+        self.broken: dict[Place, str] = {}
+        self.fitted: set[Place] = set()
         self.signals = 0
         self.heeded = self.late = self.given_up = self.killed = False
         self.looked = 0.0
@@ -175,18 +176,17 @@ class Schedule:
         making, occupied = self._making(), self._occupied()
         return len({task.place for task in self.waiting if not _wants(task, making)} - occupied)
 
-    def _occupied(self) -> set[str]:
+    def _occupied(self) -> set[Place]:
         return {slot.task.place for slot in self.busy if slot.task} | {task.place for task in self.elsewhere}
 
-    def _making(self) -> set[tuple[str, str]]:
+    def _making(self) -> set[Place]:
         """The artefacts that are still to be made."""
         others = [*self.waiting, *self.elsewhere, *(slot.task for slot in self.busy if slot.task)]
         return {other.need.place for other in others if other.need is not None}
 
     def _broken(self, task: Task) -> str:
         """Why a task cannot succeed: an artefact, or the fit that it shares, failed in this invocation."""
-        places = [" ".join(need.place) for need in task.needs]
-        reason = next((self.broken[place] for place in places if place in self.broken), "")
+        reason = next((self.broken[need.place] for need in task.needs if need.place in self.broken), "")
         if reason and task.run is not None:
             self.store.fail(task.run, reason, stage="fit")
         return reason or (self.broken.get(task.place, "") if task.run is not None else "")
@@ -222,7 +222,7 @@ class Schedule:
 
     def _lives_on(self, ended: Ended) -> bool:
         run = ended.task.run
-        place = f"{ended.task.place} {run.eval_key if run else ''}"
+        place = ended.task.place, run.eval_key if run else ""
         self.lives[place] = self.lives.get(place, LIVES) - 1
         return self.lives[place] > 0 and ended.restart
 
@@ -321,7 +321,7 @@ class Schedule:
             slot.ask_to_stop()
 
 
-def _wants(task: Task, making: Collection[tuple[str, str]]) -> bool:
+def _wants(task: Task, making: Collection[Place]) -> bool:
     """Whether an artefact that a task needs is still to be made by another."""
     return any(need.place in making for need in task.needs)
 

@@ -165,13 +165,12 @@ class _Maker:
             NOTE: f"Seed {seed} of {markdown(name)}. Its folder in the store: `{folder.as_posix()}`",
         }
         end = milliseconds(outcome.finished)
-        spent = outcome.fit_seconds + outcome.score_seconds
         return SeedRecord(
             key=outcome.eval_key,
             tags=tags,
             params=params(outcome.settings) | {"seed": str(seed)},
             metrics=numbers(told),
-            start=end - round(1000 * spent),
+            start=end - round(1000 * outcome.seconds),
             end=end,
             finished=outcome.finished,
             folder=self.store.run_folder(outcome.train_key),

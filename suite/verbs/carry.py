@@ -210,8 +210,7 @@ def _run_again(ask: Ask, found: Opened, run: Run, theirs: Outcome, device: str) 
     if missing := _missing(ask, run):
         say(f"{what} is not run again: {missing}")
         return FAILED
-    took = duration(theirs.fit_seconds + theirs.score_seconds)
-    say(f"running {what} again; it took {took} on {theirs.environment.get('device')}")
+    say(f"running {what} again; it took {duration(theirs.seconds)} on {theirs.environment.get('device')}")
     with tempfile.TemporaryDirectory(prefix="suite-bundle-") as name:
         mine = Store(Path(name))
         packs, own = ask.store / "artefacts" / carry.PACKS, mine.root / "artefacts" / carry.PACKS
