@@ -133,4 +133,7 @@ def _point(handle: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(Worker().main())
+    code = Worker().main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # to take an interpreter apart that has torch in it takes a second
