@@ -14,7 +14,9 @@ from torch import Tensor
 
 from baselines.inputs import Inputs, each
 from suite.detector import Context, Images
-from suite.training.loop import MEMORY_LIMIT
+
+MEMORY_LIMIT = 2**30
+"""Maps of all training images up to this many bytes are kept."""
 
 
 class Network(Protocol):

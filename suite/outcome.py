@@ -63,6 +63,19 @@ class Outcome:
         """Seconds of both."""
         return self.fit_seconds + self.score_seconds
 
+    @property
+    def signs(self) -> dict[str, float]:
+        """What tells a good dissolver without any label, of the diffusion model that the run used:
+        ``diffusion_loss`` at the end of its training, and ``variance_kept``, the share of the variance between
+        images that is left when each is dissolved at t = 100 (Section 3.1: different inputs become alike).
+        Those that are not known are left out.
+        """
+        facts = _object(_object(self.artefact_info, "diffusion"), "facts")
+        variance = _object(facts, "variance")
+        loss, whole, left = facts.get("l1", facts.get("l2")), variance.get("0"), variance.get("100")
+        found = {"diffusion_loss": _number(loss)} if loss is not None else {}
+        return found | ({"variance_kept": _number(left) / _number(whole)} if _number(whole) else {})
+
     def to_json(self) -> dict[str, Any]:
         """A plain JSON object; the inverse of :meth:`from_json`."""
         plain = asdict(self)
@@ -88,6 +101,11 @@ class Outcome:
         for name in ("notes", "candidates"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
+
+
+def _object(plain: Any, name: str) -> Mapping[str, Any]:
+    found = plain.get(name) if isinstance(plain, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _number(value: Any) -> float:

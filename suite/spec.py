@@ -42,7 +42,7 @@ StepIndex = Annotated[Int, Field(ge=0, lt=1000)]
 Kernel = Annotated[Int, Field(ge=3)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Metric = Literal["auroc", "aupr", "fpr95", "parameters", "macs", "peak_memory_mb"]
-Extra = Literal[Metric, "fit_seconds", "score_seconds", "cpu_seconds"]
+Extra = Literal[Metric, "fit_seconds", "score_seconds", "cpu_seconds", "diffusion_loss", "variance_kept"]
 
 
 class Frame(BaseModel):
@@ -88,9 +88,9 @@ class Table(Frame):
     ``rows`` and ``columns`` are axes, outermost first: ``case`` and the grid's. ``published``: the id of a
     table in ``reports/published.toml``, or several, of which the first that has a cell's value is compared with.
     ``groups``: title -> labels that stand together under it. ``average``: axes over which an average is added.
-    ``extra``: further columns taken from the outcomes (a metric or a cost by its name). ``compare``: the case
-    that the others are compared with on the same images. ``tolerance``: which difference from the published
-    value counts as reproduced.
+    ``extra``: further columns taken from the outcomes (a metric, a cost or a label-free sign of the diffusion
+    model, by its name; see :class:`suite.outcome.Outcome`). ``compare``: the case that the others are compared
+    with on the same images. ``tolerance``: which difference from the published value counts as reproduced.
     """
 
     rows: Names = ()

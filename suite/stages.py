@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite import files
+from suite.data.mapped import HELD, Reader, let_go
 from suite.detector import Context, Detector, Images, Scores, derive_seed
 from suite.job import SNAPSHOTS, Conditions
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from suite.recorder import Recorder
     from suite.registry import Need
 
-IN_MEMORY = 2**30
+IN_MEMORY = 2**27
 """Bytes of selected images up to which they are copied into memory; more are mapped from a file."""
 
 
@@ -226,16 +227,18 @@ def images_of(pack: Pack, indices: NDArray[np.int64], scratch: Path) -> Images:
         return pack.images[:0]
     if int(indices[-1] - indices[0]) == len(indices) - 1 and (np.diff(indices) == 1).all():
         return pack.images[indices[0] : indices[-1] + 1]
+    reader = Reader(pack.images)
     bytes_each = int(np.prod(pack.images.shape[1:]))
     if bytes_each * len(indices) <= IN_MEMORY:
-        return np.ascontiguousarray(pack.images[indices])
+        return reader[indices]
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch) as stream:
         if hasattr(os, "posix_fallocate"):
             # A full disk is an error here; under a mapping it would kill the process.
             os.posix_fallocate(stream.fileno(), 0, bytes_each * len(indices))
         mapped: Images = np.memmap(stream, np.uint8, "w+", shape=(len(indices), *pack.images.shape[1:]))
-    step = max(1, 2**26 // bytes_each)
+    step = max(1, HELD // bytes_each)
     for start in range(0, len(indices), step):
-        mapped[start : start + step] = pack.images[indices[start : start + step]]
+        mapped[start : start + step] = reader[indices[start : start + step]]
+        let_go(mapped)
     return mapped

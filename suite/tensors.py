@@ -32,6 +32,20 @@ def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def fits(size: int, device: torch.device) -> bool:
+    """Whether ``size`` bytes may be kept on a CUDA device: a quarter of its free memory. Never on a CPU, where data
+    stay where they lie.
+    """
+    return device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 4
+
+
+def onto(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on the device; a CUDA device is not waited for."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 def read_torch(path: Path, device: torch.device) -> dict[str, Any]:
     """What :func:`write_torch` wrote. Only tensors and plain containers are accepted.
 

@@ -12,9 +12,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.data.mapped import Reader
 from suite.data.source import SPLITS
 
 HASH_BYTES = 32
+BLOCK = 64
+"""Images read at once."""
 
 
 def pixel_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -22,7 +25,8 @@ def pixel_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     in.
     """
     head = "x".join(map(str, images.shape[1:])).encode()
-    joined = b"".join(hashlib.sha256(head + image.tobytes()).digest() for image in images)
+    blocks = Reader(images).blocks(BLOCK)
+    joined = b"".join(hashlib.sha256(head + image.tobytes()).digest() for block in blocks for image in block)
     return np.frombuffer(joined, np.uint8).reshape(len(images), HASH_BYTES)
 
 

@@ -19,9 +19,11 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from suite.data import select
+from suite.data.mapped import HELD, Reader, let_go
 from suite.detector import Context
 from suite.dia import dissolve, info
 from suite.dia.dissolve import StepDissolver, from_resolution
+from suite.tensors import onto
 from suite.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 FILE = "dissolved.npy"
 BLOCK = 64
 """Images dissolved at once."""
-MEMORY_LIMIT = 2**30
+MEMORY_LIMIT, GPU_MEMORY_LIMIT = 2**27, 2**31
 """Banks of one run up to this many bytes are kept on the device; more are read from their files."""
 
 
@@ -44,17 +46,18 @@ def make(identity: Mapping[str, Any], pack: Pack, context: Context) -> dict[str,
     chosen = select.training(pack, data, int(data.get("contamination_seed", 0))).indices
     kept = {name: identity[name] for name in ("size", "range", "weights")}
     dissolver = dissolve.build(info.DissolveDiffusion.parse(kept), context.artefacts, context.device)
-    channels = pack.images.shape[1]
+    images, channels = Reader(pack.images), pack.images.shape[1]
     work = _Work(context.folder / FILE, (2, len(chosen), channels, kept["size"], kept["size"]))
     checkpoint = Checkpoint(context, work.state, work.restore)
     if not checkpoint.resume():
         work.begin()
     while work.done < len(chosen):
         rows = slice(work.done, work.done + BLOCK)
-        x = torch.from_numpy(np.ascontiguousarray(pack.images[chosen[rows]])).to(context.device).float() / 255
+        x = torch.from_numpy(images[chosen[rows]]).to(context.device).float() / 255
         t = torch.full((len(x),), identity["t"], device=context.device)
         for half, seen in enumerate((x, x.flip(-1))):
             work.file[half, rows] = dissolver.small(seen, t).half().cpu().numpy()
+        let_go(work.file)
         work.done += len(x)
         context.progress(work.done, len(chosen), {})
         checkpoint.pulse()
@@ -95,15 +98,19 @@ class Bank:
     def __init__(self, folders: Mapping[int, Path], device: torch.device) -> None:
         steps = sorted(folders)
         self.times = torch.tensor(steps, device=device)
-        self.files = [np.load(folders[t] / FILE, mmap_mode="r", allow_pickle=False) for t in steps]
+        files = [np.load(folders[t] / FILE, mmap_mode="r", allow_pickle=False) for t in steps]
+        self.files = [Reader(file, HELD // len(files)) for file in files]
         self.held: Tensor | None = None
-        if sum(file.nbytes for file in self.files) <= MEMORY_LIMIT:
-            self.held = torch.from_numpy(np.stack(self.files)).to(device)
+        limit = MEMORY_LIMIT if device.type == "cpu" else GPU_MEMORY_LIMIT
+        if sum(file.nbytes for file in files) <= limit:
+            self.held = torch.from_numpy(np.stack(files)).to(device)
+            for file in files:
+                let_go(file)
 
     def of(self, chosen: Tensor, flipped: Tensor) -> Rows:
         """The dissolver of the training images ``chosen`` (B,), of which the ``flipped`` (B,) ones are mirrored."""
         device = self.times.device
-        return Rows(self, chosen.to(device), flipped.long().to(device))
+        return Rows(self, onto(chosen, device), onto(flipped.long(), device))
 
     def look(self, places: Tensor, chosen: Tensor, flipped: Tensor) -> Tensor:
         """What is held of images (B,) at ``places`` (B,) of the lattice: B x C x S x S."""
@@ -124,7 +131,7 @@ class Rows(StepDissolver):
         """``count`` steps of the lattice, (count,)."""
         times = self.bank.times
         drawn = torch.randint(len(times), (count,), generator=generator, device=generator.device)
-        return times[drawn.to(times.device)]
+        return times[onto(drawn, times.device)]
 
     def at(self, x: Tensor, t: Tensor) -> Tensor:
         """The batch ``x``, whose rows these are, dissolved at the steps ``t`` (B,) of the lattice."""

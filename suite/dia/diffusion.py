@@ -21,11 +21,12 @@ from einops import reduce
 from torch import Tensor
 from torch.nn import functional as F
 
+from suite.data.mapped import Reader
 from suite.detector import Context, derive_seed
 from suite.dia.dissolve import Predict, dissolve, to_resolution
 from suite.dia.info import TIMESTEPS, Diffusion
 from suite.dia.unet import build as build_unet
-from suite.tensors import read_torch, write_torch
+from suite.tensors import fits, onto, read_torch, write_torch
 
 MULTIPLIERS = (1, 2, 4, 8)
 CLIP_NORM = 1.0
@@ -79,7 +80,8 @@ class _Trainer:
     def __init__(
         self, images: Tensor, settings: Diffusion, size: int, seed: int, device: torch.device
     ) -> None:
-        self.images, self.settings, self.device = images, settings, device
+        self.settings, self.device = settings, device
+        self.images = images.to(device) if fits(images.nbytes, device) else images
         self.model = build(images.shape[1], size, settings, seed).to(
             device, memory_format=torch.channels_last
         )
@@ -103,9 +105,9 @@ class _Trainer:
         low, high = self.settings.times
         t = torch.randint(low, high + 1, (batch,), generator=generator)
         noise = torch.randn((batch, *self.images.shape[1:]), generator=generator)
-        x = self.images[chosen]
-        x = torch.where(flip[:, None, None, None], x.flip(-1), x)
-        return x.to(self.device), t.to(self.device), noise.to(self.device)
+        x = onto(self.images[chosen.to(self.images.device)], self.device)
+        x = torch.where(onto(flip, self.device)[:, None, None, None], x.flip(-1), x)
+        return x, onto(t, self.device), onto(noise, self.device)
 
     def advance(self) -> None:
         """One optimiser step over ``accumulate`` batches, then the moving average."""
@@ -214,9 +216,10 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
 
 def at_resolution(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], size: int) -> Tensor:
     """The chosen ``uint8`` images as floats in [0, 1] at the dissolving resolution, decoded block by block."""
+    reader = Reader(images)
     blocks = [
-        to_resolution(torch.from_numpy(np.ascontiguousarray(images[part])).float() / 255, size)
-        for part in np.array_split(chosen, max(1, math.ceil(len(chosen) / 1024)))
+        to_resolution(torch.from_numpy(reader[part]).float() / 255, size)
+        for part in np.array_split(chosen, max(1, math.ceil(len(chosen) / 256)))
     ]
     return torch.cat(blocks)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.settings import Settings
+from suite.tensors import onto
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """eps_theta(x, t): images N x C x S x S and steps (N,) to the predicted noise."""
@@ -97,11 +98,11 @@ class StepDissolver:
         raise NotImplementedError
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return self.at(x, self.draw(len(x), generator).to(x.device))
+        return self.at(x, onto(self.draw(len(x), generator), x.device))
 
     def for_batch(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """One t for the whole batch, as the released code draws it for each shift."""
-        return self.at(x, self.draw(1, generator).to(x.device).expand(len(x)))
+        return self.at(x, onto(self.draw(1, generator), x.device).expand(len(x)))
 
 
 class DiffusionDissolver(StepDissolver):

@@ -71,6 +71,8 @@ class Train(Settings):
 
     ``last_batch``: what becomes of the rest that does not fill a batch: ``carry`` it into the next epoch,
     ``partial`` (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
+    ``precision``: ``bf16`` computes the network's products in bfloat16 (autocast; the losses, the weights, the
+    diffusion model and scoring stay in single precision).
     """
 
     batch: Annotated[Int, Field(ge=2)] = setting(32)
@@ -82,6 +84,7 @@ class Train(Settings):
     warmup: Annotated[float, Field(ge=0)] = setting(0.0)
     weight_decay: Annotated[float, Field(ge=0)] = setting(1e-6)
     views: Literal["flip_simclr", "simclr"] = setting("flip_simclr")
+    precision: Literal["full", "bf16"] = setting("full", neutral="full")
 
 
 def _a_data_set(name: str) -> str:

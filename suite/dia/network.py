@@ -159,7 +159,8 @@ class ResNet18(nn.Module):
 
     def _stem(self, x: Tensor, weight: Tensor) -> Tensor:
         stride = self.conv1.stride[0]
-        if x.device.type == "cpu" and not x.requires_grad and x.shape[-2] == x.shape[-1]:
+        cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if cpu and not x.requires_grad and x.shape[-2] == x.shape[-1]:
             y: Tensor = _Windows.apply(x, weight, stride)
         else:
             y = F.conv2d(x, weight, stride=stride, padding=self.conv1.padding)

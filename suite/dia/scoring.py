@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from suite.data.mapped import Reader
 from suite.detector import Context, Images, Scores
 from suite.dia import views
 from suite.dia.info import Scoring
 from suite.dia.network import ResNet18
+from suite.tensors import onto
 
 BLOCK_PIXELS, GPU_BLOCK_PIXELS = 2**18, 2**24
 """Pixels of a block of images that goes through the network at once: bounds the memory."""
 
-BANK_BLOCK = 4096
+BANK_BLOCK = 1024
 """Training images compared at once with a block of images."""
 
 
@@ -46,13 +47,14 @@ def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, con
     block = max(1, pixels // (images.shape[-1] * images.shape[-2]))
     projections, logits = [], []
     folded = network.folded()
-    for start in range(0, len(images), block):
-        x = torch.from_numpy(np.ascontiguousarray(images[start : start + block]))
-        x = x.to(context.device).float().div_(255)
+    done = 0
+    for taken in Reader(images).blocks(block):
+        x = onto(torch.from_numpy(taken), context.device).float().div_(255)
         c, logit = _block(folded, x, drawn, kind)
         projections.append(c)
         logits.append(logit)
-        context.progress(min(start + block, len(images)), len(images), {})
+        done += len(taken)
+        context.progress(done, len(images), {})
         context.pulse()
     return Features(torch.cat(projections, dim=1), torch.cat(logits, dim=1))
 

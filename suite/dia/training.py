@@ -14,6 +14,7 @@ from suite.dia.bank import Bank
 from suite.dia.contrast import Design, Target, classification, contrastive, target
 from suite.dia.dissolve import Dissolver, StepDissolver
 from suite.dia.info import Contrastive
+from suite.tensors import onto
 from suite.training.sampling import Sampler, steps_in
 
 
@@ -71,7 +72,9 @@ class Training:
         self.sampler = Sampler(
             count, train.batch, train.epoch_size, train.last_batch, context.generator("order")
         )
-        self.generator = context.generator("views", device=context.device)
+        # Drawn on the processor for every device, which nothing then has to wait for.
+        self.generator = context.generator("views")
+        self.targets: dict[int, Target] = {}
         self.total = steps_in(train.epochs, train.epoch_size, train.batch, train.last_batch)
         self.warmup = train.warmup * train.epoch_size / train.batch
         self.step = 0
@@ -87,10 +90,12 @@ class Training:
             self.step, self.total, self.warmup, self.settings.train.lr
         )
         with torch.no_grad():
-            x = images.to(self.device, non_blocking=True).float().div_(255)
+            x = onto(images, self.device).float().div_(255)
             stacked = branches(x, self.sampler.latest, self.settings, self.dissolver, self.generator)
         pairs = self._target(len(images))
-        z, logits = self.network(stacked.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(self.device.type, torch.bfloat16, self.settings.train.precision == "bf16"):
+            z, logits = self.network(stacked.contiguous(memory_format=torch.channels_last))
+        z, logits = z.float(), logits.float()
         contrast = self.settings.contrast  # type: ignore[attr-defined]
         con = contrastive(z, pairs, contrast.tau, contrast.norm)
         cls = classification(logits, views.SHIFTS, len(images))
@@ -102,7 +107,9 @@ class Training:
         self.step += 1
 
     def _target(self, batch: int) -> Target:
-        return target(self.design, views.SHIFTS, batch).to(self.device)
+        if batch not in self.targets:
+            self.targets[batch] = target(self.design, views.SHIFTS, batch).to(self.device)
+        return self.targets[batch]
 
     def flush(self) -> dict[str, float]:
         """Mean losses since the last call; FloatingPointError if they are not finite."""

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from suite.tensors import onto
+
 SHIFTS = 4
 """K: four quarter turns, or four exchanges of halves."""
 
@@ -52,7 +54,7 @@ def flips(count: int, generator: torch.Generator) -> Tensor:
 
 def mirrored(x: Tensor, chosen: Tensor) -> Tensor:
     """N x C x H x W images, the ``chosen`` (N,) of them mirrored left to right."""
-    return torch.where(chosen.to(x.device)[:, None, None, None], x.flip(-1), x)
+    return torch.where(onto(chosen, x.device)[:, None, None, None], x.flip(-1), x)
 
 
 def flip(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -113,7 +115,7 @@ def crop(x: Tensor, box: Tensor) -> Tensor:
     """Cut ``box`` (N x 4 or 1 x 4, see :class:`Draw`) out of each image and resize it bilinearly to the
     image's size.
     """
-    box = box.to(x.device).expand(len(x), 4)
+    box = onto(box, x.device).expand(len(x), 4)
     zero = torch.zeros_like(box[:, 0])
     height, width, y, x_centre = box.unbind(1)
     theta = torch.stack([width, zero, x_centre, zero, height, y], dim=1).reshape(-1, 2, 3)
@@ -122,7 +124,7 @@ def crop(x: Tensor, box: Tensor) -> Tensor:
 
 
 def _column(values: Tensor, x: Tensor) -> Tensor:
-    return values.to(x.device).reshape(-1, 1, 1, 1)
+    return onto(values, x.device).reshape(-1, 1, 1, 1)
 
 
 def _jitter(x: Tensor, drawn: Draw) -> Tensor:

@@ -177,11 +177,12 @@ def _grouped(places: list[tuple[str, ...]], groups: Mapping[str, Sequence[str]])
 
 
 def _extra(entries: tuple[Entry | None, ...], name: str) -> float | None:
-    """The mean of a metric or a cost over all finished runs of a row."""
+    """The mean of a metric, a cost or a sign of the diffusion model over all finished runs of a row."""
     values = []
     for entry in entries:
         for row in entry.observations if entry else ():
             if row.outcome is not None:
-                found = row.outcome.metrics.get(name, row.outcome.cost.get(name))
+                known = {**row.outcome.signs, **row.outcome.cost, **row.outcome.metrics}
+                found = known.get(name)
                 values += [] if found is None else [float(found)]
     return statistics.fmean(values) if values else None

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suite.data.mapped import Reader
 from suite.detector import Context, Images
+from suite.tensors import fits
 from suite.training.checkpoint import Checkpoint
 from suite.training.sampling import Sampler
 
-MEMORY_LIMIT = 2**30
-"""Training images up to this many bytes are kept as one tensor on the device; more are read batch by batch.
-"""
 _EVERY = 25
 """Steps between two looks at the losses, which make a device wait."""
 
@@ -67,10 +66,11 @@ def run(trainee: Trainee, images: Images, context: Context, snapshot: Callable[[
 
 
 def batches(images: Images, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Indices (B,) to a uint8 batch: from one tensor on the device if the set is small, else from the memory
-    map.
+    """Indices (B,) to a uint8 batch: from one tensor on a CUDA device if the set has room there, else read where
+    they lie, without keeping what was read.
     """
-    if images.nbytes <= MEMORY_LIMIT:
+    if fits(images.nbytes, device):
         held = torch.from_numpy(np.array(images)).to(device)
         return lambda chosen: held[chosen.to(device)]
-    return lambda chosen: torch.from_numpy(np.ascontiguousarray(images[chosen.cpu().numpy()]))
+    reader = Reader(images)
+    return lambda chosen: torch.from_numpy(reader[chosen.cpu().numpy()])

@@ -73,3 +73,17 @@ def test_a_missing_entry_is_named() -> None:
     del plain["eval_key"]
     with pytest.raises(OutcomeFault, match="has no eval_key"):
         Outcome.from_json(plain)
+
+
+@pytest.mark.parametrize(
+    ("facts", "signs"),
+    [
+        ({"l1": 0.25, "variance": {"0": 0.04, "100": 0.03}}, {"diffusion_loss": 0.25, "variance_kept": 0.75}),
+        ({"l2": 0.5, "variance": {"0": 0.0, "100": 0.0}}, {"diffusion_loss": 0.5}),
+        ({}, {}),
+        (None, {}),
+    ],
+)
+def test_signs_of_the_diffusion_model(facts: Any, signs: dict[str, float]) -> None:
+    known = {} if facts is None else {"diffusion": {"facts": facts}}
+    assert Outcome.from_json(_plain(artefact_info=known)).signs == pytest.approx(signs)

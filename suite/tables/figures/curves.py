@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 PANEL, HEIGHT, KEY = 2.1, 2.3, 1.5
 """Inches of a panel's width and height, and of the key's width."""
 CHANCE = 0.5
+NEAR_CHANCE = 0.2
+"""How near a mean must come to chance for its line to be drawn; it would only press the curves together."""
+WIDE = 20
+"""From this ratio between the ends of an axis on it is logarithmic."""
 
 
 def draw(plan: Plan, cells: Sequence[Cell], store: Store, why: Mapping[str, str]) -> Figure:
@@ -42,11 +46,14 @@ def draw(plan: Plan, cells: Sequence[Cell], store: Store, why: Mapping[str, str]
     caption = _caption(plan, entries)
     if len(absent) == len(entries):
         return finished(plan, caption, {"everything": "not computed yet"})
+    chance = _shows_chance(plan, entries)
     with style():
         canvas = new(PANEL * len(panels) + KEY, HEIGHT)
         axes = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for one, (label, members) in zip(axes, panels.items(), strict=True):
             _panel(one, plan, members)
+            if chance:
+                one.axhline(CHANCE, color=FAINT, linewidth=0.5, linestyle=":")
             one.set_title(f"{_words(shape.panels)} {label}" if shape.panels else "")
         axes[0].set_ylabel(METRICS[plan.spec.table.metric][0])
         handles, names = axes[0].get_legend_handles_labels()
@@ -75,11 +82,18 @@ def _panel(axes: Any, plan: Plan, entries: Sequence[Entry]) -> None:
             elinewidth=0.7,
             capsize=2,
         )
-    if plan.spec.table.metric == "auroc":
-        axes.axhline(CHANCE, color=FAINT, linewidth=0.5, linestyle=":")
     ticks = sorted({float(entry.cell.values[shape.along]) for entry in entries})
+    if ticks[0] > 0 and ticks[-1] >= WIDE * ticks[0]:
+        axes.set_xscale("log")
+        axes.minorticks_off()
     axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes.set_xlabel(_words(shape.along))
+
+
+def _shows_chance(plan: Plan, entries: Sequence[Entry]) -> bool:
+    """Whether chance belongs into the picture: it is a place on this metric, and some mean comes near it."""
+    means = [entry.mean for entry in entries if entry.mean is not None]
+    return plan.spec.table.metric == "auroc" and min(means, default=1.0) <= CHANCE + NEAR_CHANCE
 
 
 def _words(axis: str | None) -> str:
@@ -93,5 +107,7 @@ def _caption(plan: Plan, entries: Sequence[Entry]) -> str:
     seeds = max((len(entry.seeds) for entry in entries), default=0)
     return (
         f"{METRICS[plan.spec.table.metric][0]} against the {_words(shape.along)}: mean over {seeds} seeds, bars "
-        "their sample standard deviation. Dotted: chance. The table of the same cells stands beneath."
+        "their sample standard deviation."
+        + (" Dotted: chance." if _shows_chance(plan, entries) else "")
+        + " The table of the same cells stands beneath."
     )

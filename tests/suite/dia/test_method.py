@@ -138,6 +138,24 @@ def test_csi_is_dia_without_its_third_branch():
     assert model.network is not None
 
 
+def test_half_precision_is_near_full_precision_and_scores_in_full():
+    """The first loss differs by rounding to 8 bits alone; the weights stay in single precision."""
+    losses, models = [], []
+    for precision in ("full", "bf16"):
+        told: list[float] = []
+        models.append(dia(train={**SMALL["train"], "epochs": 1, "epoch_size": 8, "precision": precision}))
+        context = Context(
+            device=CPU, seed=0, progress=lambda _, __, found, told=told: told.append(found["loss_con"])
+        )
+        models[-1].fit(images(), context)
+        losses.append(told[0])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[1] != losses[0]
+    assert weights(models[1]).dtype == torch.float32
+    scores = models[1].score(images(4), Context(device=CPU, seed=0, train=images(8)))
+    assert len(np.unique(scores)) == 4
+
+
 def test_colour_images_and_the_other_shift_train_too():
     model = dia(shift="perm", contrast={"design": "b"})
     model.fit(images(channels=3), Context(device=CPU, seed=0))

@@ -52,9 +52,7 @@ def ignore(step: int, total: int) -> None:
     return None
 
 
-@pytest.mark.parametrize("limit", [0, 2**30])
-def test_each_image_comes_once_an_epoch_from_memory_or_the_map(monkeypatch, limit):
-    monkeypatch.setattr(loop, "MEMORY_LIMIT", limit)
+def test_each_image_comes_once_an_epoch():
     mean = Mean(6)
     loop.run(mean, images(), Context(CPU, 0), ignore)
     first, second = (sorted(one for batch in mean.seen[at : at + 3] for one in batch) for at in (0, 3))

@@ -69,6 +69,28 @@ def test_a_line_for_each_case_in_each_panel(tmp_path: Path, drawn: list[Any]) ->
     assert "over 2 seeds" in figure.caption
 
 
+@pytest.mark.parametrize(("radii", "scale"), [("[0.01, 0.19]", "linear"), ("[0.01, 0.2]", "log")])
+def test_a_wide_axis_is_logarithmic(tmp_path: Path, drawn: list[Any], radii: str, scale: str) -> None:
+    plan = plan_of(tmp_path, SPEC.replace("[0.03, 0.09]", radii), "curves")
+    store = Store(tmp_path / "runs")
+    fill(store, plan, {"DIA 0.2 0.01": (0.6, 0.7)})
+    figures.figures(plan, store)
+    axes = drawn[0].axes[0]
+    assert axes.get_xscale() == scale
+    assert [text.get_text() for text in axes.get_xticklabels()] == radii.strip("[]").split(", ")
+
+
+@pytest.mark.parametrize(("low", "chance"), [(0.69, True), (0.72, False)])
+def test_chance_is_drawn_where_something_comes_near_it(
+    tmp_path: Path, drawn: list[Any], low: float, chance: bool
+) -> None:
+    plan, store = plan_of(tmp_path, SPEC, "curves"), Store(tmp_path / "runs")
+    fill(store, plan, {"DIA 0.2 0.03": (low, low), "Pixel kNN 0.2 0.03": (0.9, 0.9)})
+    (figure,) = figures.figures(plan, store)
+    levels = {float(line.get_ydata()[0]) for line in drawn[0].axes[0].lines if len(line.get_ydata()) == 2}
+    assert ((0.5 in levels), ("chance" in figure.caption)) == (chance, chance)
+
+
 def test_nothing_yet_is_said_in_a_line(tmp_path: Path) -> None:
     plan, store = plan_of(tmp_path, SPEC, "curves"), Store(tmp_path / "runs")
     (figure,) = figures.figures(plan, store)
