@@ -7,7 +7,8 @@ of the cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -15,24 +16,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.checkpoint import checkpoint
 from torchvision.models.resnet import BasicBlock
 
 PROJECTION = 128
 WINDOWS = 2**22
 """Numbers that the windows of a block of images may hold."""
+LARGE = 2**22
+"""Pixels of a batch from which on, on a CPU, the largest maps are computed a second time for the gradient instead of
+being kept: 384 views of 224 px would hold 9 GB of them.
+"""
 
 
 class SmallMapConv(nn.Conv2d):
     """A convolution that does not multiply the padding where it gives a map of one position, or on a CPU of 2x2.
 
     There many taps of the kernel meet nothing but padding. Each position is a matrix product with the others: the
-    same function, exactly.
+    same function, exactly. A strided 1x1 kernel first leaves out what it does not see: with few channels torch 2.14
+    ends the process in the backward pass of the strided one on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         side = _side(x, self.stride[0])
         if x.shape[-2] == x.shape[-1] and side <= (2 if x.device.type == "cpu" else 1):
             return _by_position(x, self.weight, self.bias, self.stride[0], side)
+        if self.kernel_size == (1, 1) and self.stride != (1, 1) and x.device.type == "cpu":
+            seen = x[..., :: self.stride[0], :: self.stride[1]].contiguous(memory_format=torch.channels_last)
+            return F.conv2d(seen, self.weight, self.bias)
         return super().forward(x)
 
 
@@ -147,17 +157,24 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Projections N x 128 and shift logits N x K."""
-        x = x * 2 - 1
+        if torch.is_grad_enabled() and x.device.type == "cpu" and x.numel() // x.shape[1] >= LARGE:
+            x = _computed_twice(self._stem, (self.bn1,), x)
+            x = _computed_twice(self.layers[0], self.layers[0].modules(), x)
+            x = self.layers[1:](x)
+        else:
+            x = self.layers(self._stem(x))
+        features = x.mean(dim=(-2, -1))
+        return self.projection(features), self.shift(features)
+
+    def _stem(self, x: Tensor) -> Tensor:
+        x = self._first(x * 2 - 1)
+        # The larger value is the larger one after ReLU too, which has less to do after the pooling.
+        return F.relu(self.pool(self.bn1(x)), inplace=True)
+
+    def _first(self, x: Tensor) -> Tensor:
         weight = self.conv1.weight
         if x.shape[1] == 1:
             weight = weight.sum(dim=1, keepdim=True)
-        x = self._stem(x, weight)
-        # The larger value is the larger one after ReLU too, which has less to do after the pooling.
-        x = F.relu(self.pool(self.bn1(x)), inplace=True)
-        features = self.layers(x).mean(dim=(-2, -1))
-        return self.projection(features), self.shift(features)
-
-    def _stem(self, x: Tensor, weight: Tensor) -> Tensor:
         stride = self.conv1.stride[0]
         cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         if cpu and not x.requires_grad and x.shape[-2] == x.shape[-1]:
@@ -166,6 +183,36 @@ class ResNet18(nn.Module):
             y = F.conv2d(x, weight, stride=stride, padding=self.conv1.padding)
             y = y.contiguous(memory_format=torch.channels_last)
         return y if self.conv1.bias is None else y.add_(self.conv1.bias[:, None, None])
+
+
+def _computed_twice(part: Callable[[Tensor], Tensor], modules: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """``part(x)``, of which nothing is kept for the gradient: what that needs is computed again, to the bit, and the
+    norms count it once.
+    """
+    norms = [one for one in modules if isinstance(one, nn.BatchNorm2d)]
+    result: Tensor = checkpoint(
+        part,
+        x,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _not_counting(norms)),
+    )
+    return result
+
+
+@contextmanager
+def _not_counting(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
+    norms = list(norms)
+    kept = [dict(norm.named_buffers()) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:

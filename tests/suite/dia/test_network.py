@@ -50,6 +50,35 @@ def test_convolution_without_the_padding_is_the_same_function(side, stride, kern
     assert_same_function(small(x), plain, (x, small.weight))
 
 
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_computing_large_maps_twice_changes_nothing(monkeypatch, stem):
+    """Neither gradients nor the norms' statistics, to the bit, over two steps; in evaluation nothing is done twice."""
+    x, found = rand(6, 1, 32, 32), []
+    for large in (1, 10**9):
+        monkeypatch.setattr(network, "LARGE", large)
+        net = network.build(stem, 8, 4, 0)
+        optimiser = torch.optim.SGD(net.parameters(), 0.1)
+        for _ in range(2):
+            optimiser.zero_grad()
+            z, logits = net(x)
+            (z.square().sum() + logits.logsumexp(1).sum()).backward()
+            optimiser.step()
+        with torch.no_grad():
+            net.eval()(x)
+        found.append(net.state_dict())
+    assert found[0]["bn1.num_batches_tracked"] == 2
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
+
+
+@pytest.mark.parametrize("width", [8, 24])
+def test_a_narrow_network_trains_on_large_images(width):
+    """torch's own strided 1x1 convolution ends the process here."""
+    net = network.build("imagenet", width, 4, 0)
+    net(rand(4, 1, 224, 224))[0].sum().backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("numbers", [network.WINDOWS, 3000])
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 1)])
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 9)])
