@@ -40,6 +40,8 @@ COMPUTE = (
     "diffusion.lr",
     "diffusion.times",
     "dissolve.draw",
+    "dissolve.bank",
+    "train.precision",
     "score.views",
     "data.size",
     "data.max_train",

@@ -427,7 +427,7 @@ def test_a_batch_system_s_jobs_share_a_store_and_end_in_their_time(bench: Bench)
 
 @pytest.mark.slow
 def test_in_process_stops_in_time_too(bench: Bench) -> None:
-    arguments = ("run", "toy.toml", "--set", "train.pause=1", "--no-mlflow", "--in-process", "--seeds", "0")
+    arguments = ("run", "toy.toml", "--set", "train.pause=3", "--no-mlflow", "--in-process", "--seeds", "0")
     assert "unfinished: the time is up, 2 of 2 are left" in bench.cli(*arguments, "--max-time", "12", code=3)
 
 
