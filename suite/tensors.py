@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,8 @@ import torch
 from torch import Tensor
 
 from suite import files
+
+_M_MMAP_THRESHOLD, _M_MMAP_MAX = -3, -4
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
@@ -44,6 +48,16 @@ def onto(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
+
+
+def give_back_large_blocks() -> None:
+    """From now on memory of 32 MiB and more goes back to the system when it is freed, where glibc allocates: workers
+    are told to keep it (:mod:`suite.executors.slots`), which is faster and lets large blocks of many sizes pile up.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**25)
+        mallopt(_M_MMAP_MAX, 2**16)
 
 
 def read_torch(path: Path, device: torch.device) -> dict[str, Any]:

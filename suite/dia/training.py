@@ -14,7 +14,7 @@ from suite.dia.bank import Bank
 from suite.dia.contrast import Design, Target, classification, contrastive, target
 from suite.dia.dissolve import Dissolver, StepDissolver
 from suite.dia.info import Contrastive
-from suite.tensors import onto
+from suite.tensors import give_back_large_blocks, onto
 from suite.training.sampling import Sampler, steps_in
 
 
@@ -86,6 +86,8 @@ class Training:
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
+        if self.device.type == "cpu" and images[:, 0].numel() * 3 * views.SHIFTS >= network.LARGE:
+            give_back_large_blocks()
         self.optimiser.param_groups[0]["lr"] = optimise.learning_rate(
             self.step, self.total, self.warmup, self.settings.train.lr
         )

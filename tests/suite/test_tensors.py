@@ -72,3 +72,26 @@ def test_a_changed_byte_or_a_cut_is_found(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(files.FileFault, match=r"weights\.pt: is damaged"):
             read_torch(path, CPU)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
+@pytest.mark.parametrize("called", [True, False])
+def test_large_blocks_are_given_back_although_the_worker_keeps_its_memory(called: bool) -> None:
+    """256 MiB, freed beneath a small block that stays."""
+    lines = [
+        "from pathlib import Path",
+        "import torch",
+        "from suite.tensors import give_back_large_blocks",
+        "give_back_large_blocks()" if called else "",
+        "large = torch.ones(2**26)",
+        "small = torch.ones(2**10)",
+        "del large",
+        "print(next(one for one in Path('/proc/self/status').read_text().splitlines() if one.startswith('VmRSS')))",
+    ]
+    environment = {**os.environ, **slots._ALLOCATOR}
+    told = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    held = int(told.split()[1]) / 1024
+    whole = held > 256 + 150
+    assert whole == (not called), told
