@@ -6,6 +6,7 @@ import ctypes
 import os
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def onto(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device)
 
 
+@cache
 def give_back_large_blocks() -> None:
     """From now on memory of 32 MiB and more goes back to the system when it is freed, where glibc allocates: workers
     are told to keep it (:mod:`suite.executors.slots`), which is faster and lets large blocks of many sizes pile up.

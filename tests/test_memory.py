@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,13 +59,9 @@ def shrink(images: Any, tmp_path: Path) -> None:
 
 
 def select(images: Any, tmp_path: Path) -> None:
-    class Pack:
-        pass
-
-    pack: Any = Pack()
-    pack.images = images
-    pack.kept = stages.images_of(pack, np.delete(np.arange(COUNT), 1), tmp_path)
-    assert pack.kept[-1, 0, 0, 0] == images[-1, 0, 0, 0]
+    pack: Any = SimpleNamespace(images=images)
+    kept = stages.images_of(pack, np.delete(np.arange(COUNT), 1), tmp_path)
+    assert kept[-1, 0, 0, 0] == images[-1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("use", [train, score, hashes, shrink, select], ids=lambda use: use.__name__)

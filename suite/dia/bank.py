@@ -23,7 +23,7 @@ from suite.data.mapped import HELD, Reader, let_go
 from suite.detector import Context
 from suite.dia import dissolve, info
 from suite.dia.dissolve import StepDissolver, from_resolution
-from suite.tensors import onto
+from suite.tensors import fits, onto
 from suite.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 FILE = "dissolved.npy"
 BLOCK = 64
 """Images dissolved at once."""
-MEMORY_LIMIT, GPU_MEMORY_LIMIT = 2**27, 2**31
-"""Banks of one run up to this many bytes are kept on the device; more are read from their files."""
+MEMORY_LIMIT = 2**27
+"""Banks of one run up to this many bytes, or that fit on a CUDA device, are kept; more are read from their files."""
 
 
 def make(identity: Mapping[str, Any], pack: Pack, context: Context) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def make(identity: Mapping[str, Any], pack: Pack, context: Context) -> dict[str,
         work.begin()
     while work.done < len(chosen):
         rows = slice(work.done, work.done + BLOCK)
-        x = torch.from_numpy(images[chosen[rows]]).to(context.device).float() / 255
+        x = onto(torch.from_numpy(images[chosen[rows]]), context.device).float() / 255
         t = torch.full((len(x),), identity["t"], device=context.device)
         for half, seen in enumerate((x, x.flip(-1))):
             work.file[half, rows] = dissolver.small(seen, t).half().cpu().numpy()
@@ -101,8 +101,8 @@ class Bank:
         files = [np.load(folders[t] / FILE, mmap_mode="r", allow_pickle=False) for t in steps]
         self.files = [Reader(file, HELD // len(files)) for file in files]
         self.held: Tensor | None = None
-        limit = MEMORY_LIMIT if device.type == "cpu" else GPU_MEMORY_LIMIT
-        if sum(file.nbytes for file in files) <= limit:
+        size = sum(file.nbytes for file in files)
+        if size <= MEMORY_LIMIT or fits(size, device):
             self.held = torch.from_numpy(np.stack(files)).to(device)
             for file in files:
                 let_go(file)

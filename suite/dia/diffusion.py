@@ -105,7 +105,7 @@ class _Trainer:
         low, high = self.settings.times
         t = torch.randint(low, high + 1, (batch,), generator=generator)
         noise = torch.randn((batch, *self.images.shape[1:]), generator=generator)
-        x = onto(self.images[chosen.to(self.images.device)], self.device)
+        x = onto(self.images[onto(chosen, self.images.device)], self.device)
         x = torch.where(onto(flip, self.device)[:, None, None, None], x.flip(-1), x)
         return x, onto(t, self.device), onto(noise, self.device)
 

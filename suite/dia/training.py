@@ -86,7 +86,8 @@ class Training:
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
-        if self.device.type == "cpu" and images[:, 0].numel() * 3 * views.SHIFTS >= network.LARGE:
+        pairs = self._target(len(images))
+        if self.device.type == "cpu" and len(pairs.cells) * images[0, 0].numel() >= network.LARGE:
             give_back_large_blocks()
         self.optimiser.param_groups[0]["lr"] = optimise.learning_rate(
             self.step, self.total, self.warmup, self.settings.train.lr
@@ -94,7 +95,6 @@ class Training:
         with torch.no_grad():
             x = onto(images, self.device).float().div_(255)
             stacked = branches(x, self.sampler.latest, self.settings, self.dissolver, self.generator)
-        pairs = self._target(len(images))
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.train.precision == "bf16"):
             z, logits = self.network(stacked.contiguous(memory_format=torch.channels_last))
         z, logits = z.float(), logits.float()

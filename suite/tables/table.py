@@ -182,7 +182,7 @@ def _extra(entries: tuple[Entry | None, ...], name: str) -> float | None:
     for entry in entries:
         for row in entry.observations if entry else ():
             if row.outcome is not None:
-                known = {**row.outcome.signs, **row.outcome.cost, **row.outcome.metrics}
-                found = known.get(name)
+                outcome = row.outcome
+                found = outcome.metrics.get(name, outcome.cost.get(name, outcome.signs.get(name)))
                 values += [] if found is None else [float(found)]
     return statistics.fmean(values) if values else None

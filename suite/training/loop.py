@@ -13,7 +13,7 @@ from torch import Tensor
 
 from suite.data.mapped import Reader
 from suite.detector import Context, Images
-from suite.tensors import fits
+from suite.tensors import fits, onto
 from suite.training.checkpoint import Checkpoint
 from suite.training.sampling import Sampler
 
@@ -71,6 +71,6 @@ def batches(images: Images, device: torch.device) -> Callable[[Tensor], Tensor]:
     """
     if fits(images.nbytes, device):
         held = torch.from_numpy(np.array(images)).to(device)
-        return lambda chosen: held[chosen.to(device)]
+        return lambda chosen: held[onto(chosen, device)]
     reader = Reader(images)
     return lambda chosen: torch.from_numpy(reader[chosen.cpu().numpy()])
