@@ -77,9 +77,9 @@ def list_(
 
     Example: suite list methods
     """
-    from suite.verbs import look
+    from suite.verbs import listing
 
-    end(look.list_things(what, as_json=json))
+    end(listing.list_things(what, as_json=json))
 
 
 @app.command()

@@ -23,10 +23,11 @@ from torch.nn import functional as F
 
 from suite.data.mapped import Reader
 from suite.detector import Context, derive_seed
+from suite.dia import graphs
 from suite.dia.dissolve import Predict, dissolve, to_resolution
 from suite.dia.info import TIMESTEPS, Diffusion
 from suite.dia.unet import build as build_unet
-from suite.tensors import fits, onto, read_torch, write_torch
+from suite.tensors import fits, onto, products, read_torch, write_torch
 
 MULTIPLIERS = (1, 2, 4, 8)
 CLIP_NORM = 1.0
@@ -62,16 +63,16 @@ class PaperDiffusion(GaussianDiffusion):  # type: ignore[misc]
         return loss if loss_reduction == "none" else loss.mean()
 
 
-def unet(dim: int, channels: int) -> Unet:
-    """The library's Unet at the paper's four resolutions."""
-    return build_unet(dim, channels, MULTIPLIERS)
+def unet(dim: int, channels: int, plain: bool = False) -> Unet:
+    """The library's Unet at the paper's four resolutions; ``plain``: with its own layers."""
+    return build_unet(dim, channels, MULTIPLIERS, quick=not plain)
 
 
 def build(channels: int, size: int, settings: Diffusion, seed: int) -> PaperDiffusion:
     """A freshly initialised model; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "diffusion", "init"))
-        return PaperDiffusion(unet(settings.dim, channels), size, settings.loss)
+        return PaperDiffusion(unet(settings.dim, channels, settings.plain), size, settings.loss)
 
 
 class _Trainer:
@@ -94,6 +95,17 @@ class _Trainer:
         self.curve: list[tuple[int, float]] = []
         self.recent: Tensor = torch.zeros((), device=device)
         self.counted = 0
+        self.graphed = False
+
+    def capture(self) -> None:
+        """Train by a CUDA graph from now on, where there is such a device and it answers alike."""
+        if self.device.type == "cuda":
+            shape = (self.settings.batch, *self.images.shape[1:])
+            generator = torch.Generator(self.device).manual_seed(0)
+            x = torch.randn(shape, generator=generator, device=self.device)
+            low, high = self.settings.times
+            t = torch.randint(low, high + 1, shape[:1], generator=generator, device=self.device)
+            self.graphed = graphs.capture(self.model.model, (x, t))
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """A batch of flipped images in [0, 1], their steps and their noise."""
@@ -111,7 +123,7 @@ class _Trainer:
 
     def advance(self) -> None:
         """One optimiser step over ``accumulate`` batches, then the moving average."""
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=not self.graphed)
         for _ in range(self.settings.accumulate):
             x, t, noise = self._draw()
             loss = self.model(x, times=t, noise=noise) / self.settings.accumulate
@@ -159,15 +171,17 @@ class _Trainer:
         self.counted = state["counted"]
 
 
+@products("full")
 def train(images: Tensor, settings: Diffusion, size: int, seed: int, context: Context) -> _Trainer:
     """Train on N x C x size x size images in [0, 1]; goes on from ``resume.pt`` in the context's folder if
-    one is there.
+    one is there. Never in less than full single precision, which breaks it (supplement A.1).
     """
     from suite.training.checkpoint import Checkpoint
 
     trainer = _Trainer(images, settings, size, seed, context.device)
     checkpoint = Checkpoint(context, trainer.state, trainer.restore)
     checkpoint.resume()
+    trainer.capture()
     every = max(1, min(50, settings.steps // 20))
     while trainer.step < settings.steps:
         trainer.advance()
@@ -197,6 +211,8 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
     names = [name for name, _ in model.model.named_parameters()]
     ema = {**raw, **{name: value.cpu() for name, value in zip(names, trainer.average, strict=True)}}
     header = {"channels": images.shape[1], "size": size, "dim": settings.dim, "loss": settings.loss}
+    if settings.plain:
+        header["plain"] = True
     write_torch(context.folder / "model.pt", {"ema": ema, "raw": raw, "header": header})
     predict, alphas_cumprod, _ = load(context.folder, context.device, "ema")
     signs = {
@@ -230,7 +246,7 @@ def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Ten
     """
     stored = read_torch(folder / "model.pt", device)
     header = stored["header"]
-    network = unet(header["dim"], header["channels"])
+    network = unet(header["dim"], header["channels"], header.get("plain", False))
     network.load_state_dict(stored[weights])
     return *predictor(network, header["size"], device), header["channels"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.settings import Settings
-from suite.tensors import onto
+from suite.tensors import onto, products
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """eps_theta(x, t): images N x C x S x S and steps (N,) to the predicted noise."""
@@ -127,6 +127,7 @@ class DiffusionDissolver(StepDissolver):
         """Dissolve N x C x H x H images in [0, 1] at the steps ``t`` (N,)."""
         return from_resolution(self.small(x, t), x.shape[-1])
 
+    @products("full")
     @torch.no_grad()
     def small(self, x: Tensor, t: Tensor) -> Tensor:
         """:meth:`at`, left at the dissolving resolution: N x C x S x S in [0, 1]."""

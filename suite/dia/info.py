@@ -35,10 +35,22 @@ def _within(times: tuple[int, int]) -> tuple[int, int]:
     return times
 
 
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
 StepRange = Annotated[tuple[Int, Int], AfterValidator(_ordered)]
 TimeRange = Annotated[tuple[Int, Int], AfterValidator(_within)]
 Positive = Annotated[Int, Field(ge=1)]
 MODEL_NAME = r"^\w[\w.-]*/\w[\w.-]*$"
+
+
+Shortcut = Literal["one_channel", "one_resampling", "windows", "small_maps", "computed_twice", "folded_norms"]
+"""Ways of computing the same with less: gray images stay one channel until the network; flips, quarter turns and the
+crop are one resampling, and what views share is computed once; the first convolution is a product with its windows;
+small maps are not convolved with their padding; the largest maps of large batches are computed again instead of being
+kept; batch norms are folded into the convolutions for scoring.
+"""
 
 
 class Contrast(Settings):
@@ -71,8 +83,11 @@ class Train(Settings):
 
     ``last_batch``: what becomes of the rest that does not fill a batch: ``carry`` it into the next epoch,
     ``partial`` (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
-    ``precision``: ``bf16`` computes the network's products in bfloat16 (autocast; the losses, the weights, the
-    diffusion model and scoring stay in single precision).
+    ``precision``: ``bf16`` computes the network's products in bfloat16 (autocast), ``tf32`` on a CUDA device with
+    factors of ten bits; the losses, the weights, the diffusion model and scoring stay in full single precision.
+    ``plain``: shortcuts to do without, in training and scoring (``one_channel``, ``one_resampling``, ``windows``,
+    ``small_maps``, ``computed_twice``, ``folded_norms``): the same functions but for rounding, slower, to see that
+    a result does not hang on them.
     """
 
     batch: Annotated[Int, Field(ge=2)] = setting(32)
@@ -84,7 +99,8 @@ class Train(Settings):
     warmup: Annotated[float, Field(ge=0)] = setting(0.0)
     weight_decay: Annotated[float, Field(ge=0)] = setting(1e-6)
     views: Literal["flip_simclr", "simclr"] = setting("flip_simclr")
-    precision: Literal["full", "bf16"] = setting("full", neutral="full")
+    precision: Literal["full", "tf32", "bf16"] = setting("full", neutral="full")
+    plain: Annotated[tuple[Shortcut, ...], AfterValidator(_in_order)] = setting((), neutral=[])
 
 
 def _a_data_set(name: str) -> str:
@@ -185,7 +201,8 @@ class Diffusion(Settings):
     ``data``: train on the normal training images, on the whole training split (with a contamination: on the
     run's own contaminated training set), or on every image of the set.
     ``lr`` 8e-5, two accumulated batches and 25,000 steps are the paper's. ``times``: the part of the schedule
-    it is trained on (the paper: all of it; a small budget is better spent where dissolving uses it).
+    it is trained on (the paper: all of it; a small budget is better spent where dissolving uses it). ``plain``: the
+    UNet with its library's own layers instead of quicker ones of the same function (:mod:`suite.dia.unet`).
     """
 
     ratio: float = setting(1.0, gt=0, le=1)
@@ -199,6 +216,7 @@ class Diffusion(Settings):
     loss: Literal["l1", "l2"] = setting("l1")
     times: TimeRange = setting((0, TIMESTEPS - 1))
     seed: Literal["shared", "per_run"] = setting("shared")
+    plain: bool = setting(False, neutral=False)
 
 
 class Scoring(Settings):

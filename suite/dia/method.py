@@ -49,8 +49,8 @@ class Dia:
 
     def load(self, path: Path, device: torch.device) -> None:
         """Weights as :meth:`save` wrote them."""
-        settings = self.settings.network
-        self.network = network.build(settings.stem, settings.width, views.SHIFTS, 0)
+        settings, plain = self.settings.network, self.settings.train.plain
+        self.network = network.build(settings.stem, settings.width, views.SHIFTS, 0, plain)
         self.network.load_state_dict(read_torch(path, device))
         self.network.to(device)
 

@@ -7,7 +7,7 @@ of the cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 from torchvision.models.resnet import BasicBlock
+
+from suite.dia.info import Shortcut
 
 PROJECTION = 128
 WINDOWS = 2**22
@@ -34,11 +36,18 @@ class SmallMapConv(nn.Conv2d):
     There many taps of the kernel meet nothing but padding. Each position is a matrix product with the others: the
     same function, exactly. A strided 1x1 kernel first leaves out what it does not see: with few channels torch 2.14
     ends the process in the backward pass of the strided one on a CPU.
+
+    With ``plain`` the padding is multiplied after all.
     """
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, plain: bool = False) -> None:
+        super().__init__(before, after, kernel, stride, kernel // 2, bias=False)
+        self.plain = plain
 
     def forward(self, x: Tensor) -> Tensor:
         side = _side(x, self.stride[0])
-        if x.shape[-2] == x.shape[-1] and side <= (2 if x.device.type == "cpu" else 1):
+        small = side <= (2 if x.device.type == "cpu" else 1) and not self.plain
+        if small and x.shape[-2] == x.shape[-1]:
             return _by_position(x, self.weight, self.bias, self.stride[0], side)
         if self.kernel_size == (1, 1) and self.stride != (1, 1) and x.device.type == "cpu":
             seen = x[..., :: self.stride[0], :: self.stride[1]].contiguous(memory_format=torch.channels_last)
@@ -109,13 +118,18 @@ class ResNet18(nn.Module):
     """Features, projections and shift logits of a batch.
 
     ``stem``: ``imagenet`` (7x7 stride 2, then pooling) or ``cifar`` (3x3). ``width``: channels of the first
-    of four stages; the features have 8 x width values (512 as published).
+    of four stages; the features have 8 x width values (512 as published). ``plain``: shortcuts to do without.
     """
 
     def __init__(
-        self, stem: Literal["imagenet", "cifar"] = "imagenet", width: int = 64, shifts: int = 4
+        self,
+        stem: Literal["imagenet", "cifar"] = "imagenet",
+        width: int = 64,
+        shifts: int = 4,
+        plain: Collection[Shortcut] = (),
     ) -> None:
         super().__init__()
+        self.plain = frozenset(plain)
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
             self.pool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
@@ -126,7 +140,7 @@ class ResNet18(nn.Module):
         stages = [width, 2 * width, 4 * width, 8 * width]
         self.layers = nn.Sequential(
             *[
-                _stage(before, after, stride)
+                _stage(before, after, stride, "small_maps" in self.plain)
                 for before, after, stride in zip([width, *stages[:-1]], stages, [1, 2, 2, 2], strict=True)
             ]
         )
@@ -146,6 +160,8 @@ class ResNet18(nn.Module):
         rounding.
         """
         copy = deepcopy(self).eval()
+        if "folded_norms" in self.plain:
+            return copy
         copy.conv1, copy.bn1 = _fold(copy.conv1, copy.bn1), nn.Identity()
         for block in copy.modules():
             if isinstance(block, BasicBlock):
@@ -157,7 +173,8 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Projections N x 128 and shift logits N x K."""
-        if torch.is_grad_enabled() and x.device.type == "cpu" and x.numel() // x.shape[1] >= LARGE:
+        large = x.device.type == "cpu" and x.numel() // x.shape[1] >= LARGE
+        if large and torch.is_grad_enabled() and "computed_twice" not in self.plain:
             x = _computed_twice(self._stem, (self.bn1,), x)
             x = _computed_twice(self.layers[0], self.layers[0].modules(), x)
             x = self.layers[1:](x)
@@ -177,7 +194,7 @@ class ResNet18(nn.Module):
             weight = weight.sum(dim=1, keepdim=True)
         stride = self.conv1.stride[0]
         cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if cpu and not x.requires_grad and x.shape[-2] == x.shape[-1]:
+        if cpu and not x.requires_grad and x.shape[-2] == x.shape[-1] and "windows" not in self.plain:
             y: Tensor = _Windows.apply(x, weight, stride)
         else:
             y = F.conv2d(x, weight, stride=stride, padding=self.conv1.padding)
@@ -220,16 +237,14 @@ def _fold(convolution: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(convolution, norm)
 
 
-def _stage(before: int, after: int, stride: int) -> nn.Sequential:
+def _stage(before: int, after: int, stride: int, plain: bool) -> nn.Sequential:
     shortcut = None
     if stride != 1 or before != after:
-        shortcut = nn.Sequential(SmallMapConv(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        shortcut = nn.Sequential(SmallMapConv(before, after, 1, stride, plain), nn.BatchNorm2d(after))
     blocks = nn.Sequential(BasicBlock(before, after, stride, shortcut), BasicBlock(after, after))
     for block in blocks:
-        block.conv1 = SmallMapConv(
-            before if block is blocks[0] else after, after, 3, _stride(block), 1, bias=False
-        )
-        block.conv2 = SmallMapConv(after, after, 3, 1, 1, bias=False)
+        block.conv1 = SmallMapConv(before if block is blocks[0] else after, after, 3, _stride(block), plain)
+        block.conv2 = SmallMapConv(after, after, 3, 1, plain)
     return blocks
 
 
@@ -239,8 +254,10 @@ def _stride(block: nn.Module) -> int:
     return stride
 
 
-def build(stem: Literal["imagenet", "cifar"], width: int, shifts: int, seed: int) -> ResNet18:
+def build(
+    stem: Literal["imagenet", "cifar"], width: int, shifts: int, seed: int, plain: Collection[Shortcut] = ()
+) -> ResNet18:
     """A network initialised from ``seed``; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ResNet18(stem, width, shifts).to(memory_format=torch.channels_last)
+        return ResNet18(stem, width, shifts, plain).to(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from suite.detector import Context, Images, Scores
 from suite.dia import views
 from suite.dia.info import Scoring
 from suite.dia.network import ResNet18
-from suite.tensors import onto
+from suite.tensors import onto, products
 
 BLOCK_PIXELS, GPU_BLOCK_PIXELS = 2**18, 2**24
 """Pixels of a block of images that goes through the network at once: bounds the memory."""
@@ -37,9 +37,10 @@ class Features:
     logit: Tensor
 
 
+@products("full")
 @torch.inference_mode()
 def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, context: Context) -> Features:
-    """Features of uint8 N x C x H x W images, block by block. ``kind``: the shifts to apply (rotate or perm)."""
+    """Features of uint8 N x C x H x H images, block by block. ``kind``: the shifts to apply (rotate or perm)."""
     area = (scoring.crop, scoring.crop)
     generator = context.generator("score")
     drawn = [[views.draw(1, area, generator) for _ in range(scoring.views)] for _ in range(views.SHIFTS)]
@@ -60,11 +61,16 @@ def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, con
 
 
 def _block(network: ResNet18, x: Tensor, drawn: list[list[views.Draw]], kind: str) -> tuple[Tensor, Tensor]:
+    if "one_channel" in network.plain:
+        x = x.expand(-1, 3, -1, -1)
+    at_once = kind == "rotate" and "one_resampling" not in network.plain
+    originals = views.Originals(x)
     c, logit = [], []
     for k, of_shift in enumerate(drawn):
-        shifted = views.shift(x, kind, k)  # type: ignore[arg-type]
+        shown = originals if at_once else views.Originals(views.shift(x, kind, k))  # type: ignore[arg-type]
+        pose = views.Pose(torch.tensor([k]), torch.tensor([False])) if at_once else None
         outputs = [
-            network(views.apply(shifted, one).contiguous(memory_format=torch.channels_last))
+            network(views.apply(shown, one, pose).contiguous(memory_format=torch.channels_last))
             for one in of_shift
         ]
         c.append(torch.stack([z for z, _ in outputs]).mean(dim=0))
@@ -72,6 +78,7 @@ def _block(network: ResNet18, x: Tensor, drawn: list[list[views.Draw]], kind: st
     return torch.stack(c), torch.stack(logit)
 
 
+@products("full")
 @torch.inference_mode()
 def normality(c: Tensor, bank: Tensor) -> Tensor:
     """s_con of Eq. 10: max_m sim(c_m, c) |c| for c K x N x d and the training images' c_m K x M x d; K x N."""

@@ -14,7 +14,7 @@ from suite.dia.bank import Bank
 from suite.dia.contrast import Design, Target, classification, contrastive, target
 from suite.dia.dissolve import Dissolver, StepDissolver
 from suite.dia.info import Contrastive
-from suite.tensors import give_back_large_blocks, onto
+from suite.tensors import give_back_large_blocks, onto, products
 from suite.training.sampling import Sampler, steps_in
 
 
@@ -30,26 +30,49 @@ def branches(
 
     ``x``: B x C x H x H in [0, 1]; ``chosen``: (B,), which training images they are.
     """
-    flipped = torch.zeros(len(x), dtype=torch.bool)
+    flipped = unmoved = torch.zeros(len(x), dtype=torch.bool)
     if settings.train.views == "flip_simclr":
         flipped = views.flips(len(x), generator)
+    waits = _at_once(settings) and (dissolver is None or isinstance(dissolver, Bank))
+    if not waits:
         x = views.mirrored(x, flipped)
     if isinstance(dissolver, Bank):
         dissolver = dissolver.of(chosen, flipped)
-    shifted = views.shifted(x, settings.shift)
-    blocks = [shifted, shifted]
-    if dissolver is not None:
-        blocks.append(_dissolved(x, settings, dissolver, generator))
-    stacked = torch.cat(blocks)
-    return views.apply(stacked, views.draw(len(stacked), views.TRAIN_AREA, generator))
+    dissolved = None if dissolver is None else _dissolved(x, settings, dissolver, generator)
+    both = 2 * views.SHIFTS * len(x)
+    drawn = views.draw(both if dissolved is None else both + both // 2, views.TRAIN_AREA, generator)
+    seen = [_seen(x, drawn.rows(slice(both)), flipped if waits else unmoved, settings)]
+    if dissolved is not None:
+        seen.append(_seen(dissolved, drawn.rows(slice(both, None)), unmoved, settings))
+    return torch.cat(seen)
+
+
+def _at_once(settings: Contrastive) -> bool:
+    """Whether flips and shifts are left to the resampling of the crop; a flip only where no dissolver looks at the
+    flipped image first.
+    """
+    return settings.shift == "rotate" and "one_resampling" not in settings.train.plain
 
 
 def _dissolved(x: Tensor, settings: Contrastive, dissolver: Dissolver, generator: torch.Generator) -> Tensor:
+    """D of B images: the same for all shifts, or K blocks of B, dissolved anew for each."""
     per_batch = getattr(getattr(settings, "dissolve", None), "draw", "per_image") == "per_shift_batch"
     if per_batch and isinstance(dissolver, StepDissolver):
-        shifts = range(views.SHIFTS)
-        return torch.cat([views.shift(dissolver.for_batch(x, generator), settings.shift, k) for k in shifts])
-    return views.shifted(dissolver(x, generator), settings.shift)
+        return torch.cat([dissolver.for_batch(x, generator) for _ in range(views.SHIFTS)])
+    return dissolver(x, generator)
+
+
+def _seen(x: Tensor, drawn: views.Draw, mirrored: Tensor, settings: Contrastive) -> Tensor:
+    """S_k and T, a view for each draw, of B images or of K blocks of B; ``mirrored``: (B,), which to flip yet."""
+    batch, rows = len(mirrored), torch.arange(len(drawn.box))
+    if "one_channel" in settings.train.plain:
+        x = x.expand(-1, 3, -1, -1)
+    if _at_once(settings):
+        return views.apply(x, drawn, views.Pose(rows // batch % views.SHIFTS, mirrored[rows % batch]))
+    blocks = x.chunk(views.SHIFTS) if len(x) > batch else [x] * views.SHIFTS
+    return views.apply(
+        torch.cat([views.shift(block, settings.shift, k) for k, block in enumerate(blocks)]), drawn
+    )
 
 
 class Training:
@@ -66,7 +89,9 @@ class Training:
         self.settings, self.design, self.dissolver, self.device = settings, design, dissolver, context.device
         train = settings.train
         seed = derive_seed(context.seed, "network")
-        self.network = network.build(settings.network.stem, settings.network.width, views.SHIFTS, seed)
+        self.network = network.build(
+            settings.network.stem, settings.network.width, views.SHIFTS, seed, train.plain
+        )
         self.network.to(context.device)
         self.optimiser = optimise.build(self.network.parameters(), train)
         self.sampler = Sampler(
@@ -86,6 +111,10 @@ class Training:
 
     def advance(self, images: Tensor) -> None:
         """One optimiser step on a uint8 batch B x C x H x W."""
+        with products("tf32" if self.settings.train.precision == "tf32" else "full"):
+            self._advance(images)
+
+    def _advance(self, images: Tensor) -> None:
         pairs = self._target(len(images))
         if self.device.type == "cpu" and len(pairs.cells) * images[0, 0].numel() >= network.LARGE:
             give_back_large_blocks()

@@ -1,4 +1,4 @@
-"""Verbs that only look: validate, plan, status, report, list."""
+"""Verbs that only look: validate, plan, status, report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite import files, registry, resources
+from suite import files, registry
 from suite.assess import History
 from suite.executors.display import duration, stage_note
 from suite.goals import Goal, assess_goals
@@ -288,97 +288,3 @@ def show_tables(
     links = tracking.links(plans, store, base=mlflow) if "html" in formats else None
     written = write(shown, store, out, formats, data_root=data_root, thumbnails=thumbnails, links=links)
     say(f"written: {', '.join(str(path) for path in written)}")
-
-
-def list_things(what: str, *, as_json: bool = False) -> int:
-    """Print the methods, data sets, specs, profiles or settings that there are."""
-    kinds = {
-        "methods": _methods,
-        "datasets": _datasets,
-        "specs": _specs,
-        "profiles": _profiles,
-        "settings": _settings,
-    }
-    if what not in kinds:
-        say(f"list {what}: there are {', '.join(kinds)}")
-        return USAGE
-    header, rows = kinds[what]()
-    if as_json:
-        say_json([dict(zip(header, row, strict=True)) for row in rows])
-    else:
-        grid(header, rows)
-    return OK
-
-
-Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
-
-
-def _methods() -> Listing:
-    rows: list[tuple[str, ...]] = [
-        (called, info.title, str(getattr(info, "version", "")), info.sizes, info.citation)
-        for called, info in registry.declared().items()
-    ]
-    return ("method", "title", "version", "sizes", "source"), rows
-
-
-def _datasets() -> Listing:
-    rows: list[tuple[str, ...]] = []
-    for info in registry.datasets().values():
-        kind = "generated stand-in" if info.stand_in else info.licence
-        rows.append((info.name, info.title, str(info.size), kind, info.url))
-    rows.append(
-        (
-            "folder:PATH",
-            "your own images",
-            "224",
-            "your own",
-            "normal/ and anomalous/, MVTec's layout or a CSV",
-        )
-    )
-    return ("dataset", "title", "size", "licence", "url"), rows
-
-
-def _specs() -> Listing:
-    from suite.spec import load_spec
-
-    rows: list[tuple[str, ...]] = []
-    for name in resources.names("specs"):
-        spec = load_spec(name)
-        rows.append((name, spec.title, spec.profile or "paper"))
-    return ("spec", "title", "profile"), rows
-
-
-def _profiles() -> Listing:
-    from suite.spec import load_profile, profile_names
-
-    rows = [(name, load_profile(name).title) for name in profile_names()]
-    return ("profile", "title"), [*rows, ("auto", "paper where there is a CUDA device, cpu otherwise")]
-
-
-def _settings() -> Listing:
-    from suite.vocabulary import vocabulary
-
-    known = vocabulary()
-    owners: dict[str, list[str]] = {}
-    for called, method in registry.declared().items():
-        for model in (*method.models, method.scoring):
-            owners.setdefault(f"{model.__module__}.{model.__qualname__}", []).append(called)
-    rows: list[tuple[str, ...]] = []
-    for name in known.names:
-        models = known.fields.get(name, ())
-        defaults = dict.fromkeys(_default(model, inside) for model, inside in models)
-        users = dict.fromkeys(
-            user for model, _ in models for user in owners.get(f"{model.__module__}.{model.__qualname__}", ())
-        )
-        rows.append((name, " or ".join(defaults), ", ".join(users) or "all"))
-    return ("setting", "default", "methods"), rows
-
-
-def _default(model: Any, name: str) -> str:
-    here: Any = model
-    for part in name.split("."):
-        if isinstance(here, type):
-            here = here.model_fields[part].get_default(call_default_factory=True)  # type: ignore[attr-defined]
-        else:
-            here = getattr(here, part)
-    return str(list(here) if isinstance(here, tuple) else here)

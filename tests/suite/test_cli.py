@@ -25,6 +25,8 @@ from typer.testing import CliRunner
 
 from suite.cli import app
 from suite.store import Store
+from suite.verbs import listing
+from suite.vocabulary import IDENTITY
 
 HEAVY = "{'torch', 'mlflow', 'pandas', 'pydantic', 'numpy', 'sklearn', 'ray'}"
 VERBS = ["validate", "plan", "run", "status", "report", "list", "show", "retry", "gc", "score", "sync", "ui"]
@@ -187,6 +189,28 @@ def test_faults_come_all_at_once_without_a_traceback(bench: Bench) -> None:
     assert "there are methods" in bench.cli("list", "nonsense", code=2)
     assert "has a key that begins so" in bench.cli("show", "abc", code=2)
     assert "leaves no cell" in bench.cli("plan", "toy.toml", "--only", "method=csi", code=2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("train.optimiser", "adam, lars, sgd"),
+        ("train.batch", "integer >= 1 or integer >= 2"),
+        ("dissolve.steps", "[integer, integer]"),
+        ("dissolve.bank", "integer >= 0, < 1000"),
+        ("dissolve.source", "text or none"),
+        ("diffusion.dim", "integer >= 8, in steps of 8"),
+        ("diffusion.plain", "true, false"),
+        ("data.normal_class", "list of integer or none"),
+        ("score.crop", "number > 0, <= 1"),
+    ],
+)
+def test_settings_are_listed_with_what_may_be_written(setting: str, values: str) -> None:
+    header, rows = listing._settings()
+    told = {row[0]: row[header.index("values")] for row in rows}
+    assert told[setting] == values
+    unsaid = {name for name, words in told.items() if not words or "any" in words.split()}
+    assert unsaid == set(IDENTITY)
 
 
 def test_failures_are_left_alone_until_retried(bench: Bench) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from suite import files
 from suite.executors import slots
-from suite.tensors import halve, read_torch, write_torch
+from suite.tensors import halve, products, read_torch, write_torch
 
 CPU = torch.device("cpu")
 
@@ -102,3 +102,24 @@ def test_large_blocks_are_given_back_although_the_worker_keeps_its_memory(called
         [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert int(told) < 32 if called else int(told) > 224
+
+
+def precisions() -> list[str]:
+    backends: Any = torch.backends
+    return [place.fp32_precision for place in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)]
+
+
+def test_products_are_as_asked_for_within_and_as_before_after_it() -> None:
+    before = precisions()
+
+    @products("tf32")
+    def stopped() -> None:
+        assert precisions() == ["tf32"] * 3
+        raise InterruptedError
+
+    with products("full"):
+        assert precisions() == ["ieee"] * 3
+        with pytest.raises(InterruptedError):
+            stopped()
+        assert precisions() == ["ieee"] * 3
+    assert precisions() == before

@@ -8,6 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from suite.detector import Context, Interrupted
 from suite.dia import diffusion
 from suite.dia.info import Diffusion
+from suite.dia.unet import QuickNorm
+from suite.tensors import write_torch
 
 CPU = torch.device("cpu")
 PAPER_MULTIPLIERS = diffusion.MULTIPLIERS
@@ -113,6 +115,46 @@ def test_variance_of_alike_images_is_zero_and_of_untouched_ones_their_own():
 def test_a_loss_that_is_not_finite_is_an_error_that_names_the_fix():
     with pytest.raises(FloatingPointError, match=r"diffusion\.lr"):
         train(settings=Diffusion.parse({"dim": 8, "steps": 40, "batch": 4, "lr": 1e30}))
+
+
+def test_a_plain_unet_learns_and_dissolves_the_same(tmp_path):
+    """With the library's own layers, which the file remembers."""
+    found = []
+    for plain in (False, True):
+        settings = Diffusion.parse({**TINY.model_dump(mode="json"), "plain": plain})
+        trainer = train(settings=settings)
+        kinds = {type(module) for module in trainer.model.model.modules()}
+        assert (QuickNorm in kinds) != plain
+        found.append(flat(trainer))
+    torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=0)
+    assert not torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_model_knows_from_its_file_that_it_is_plain(tmp_path, monkeypatch, plain):
+    header = {"channels": 1, "size": 16, "dim": 8, "loss": "l1", **({"plain": True} if plain else {})}
+    write_torch(tmp_path / "model.pt", {"ema": diffusion.unet(8, 1).state_dict(), "header": header})
+    made: list[bool] = []
+    real = diffusion.build_unet
+    monkeypatch.setattr(
+        diffusion, "build_unet", lambda *a, quick: (made.append(quick), real(*a, quick=quick))[1]
+    )
+    diffusion.load(tmp_path, CPU, "ema")
+    assert made == [not plain]
+
+
+def test_training_is_in_full_precision(monkeypatch):
+    """Of CUDA's products too, where torch rounds convolutions by itself."""
+    backends, seen = torch.backends, []
+    real = diffusion._Trainer.advance
+
+    def advance(self) -> None:
+        seen.append((backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision))  # type: ignore[attr-defined]
+        real(self)
+
+    monkeypatch.setattr(diffusion._Trainer, "advance", advance)
+    train()
+    assert seen == [("ieee", "ieee")] * TINY.steps
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from suite.detector import Context, Interrupted
-from suite.dia import dissolve, training, views
-from suite.dia.info import CsiTraining, DiaBlur, DiaNone, Scoring
+from suite.dia.info import CsiTraining, DiaBlur, Scoring
 from suite.dia.method import Dia
 
 SMALL = {"network": {"width": 8}, "train": {"epochs": 2, "epoch_size": 20, "batch": 8}}
@@ -33,34 +32,6 @@ def fitted(seed: int, folder=None, **named: object) -> Dia:
 def weights(model: Dia) -> torch.Tensor:
     assert model.network is not None
     return torch.cat([p.detach().flatten() for p in model.network.parameters()])
-
-
-def test_order_of_eq5_flip_then_dissolve_then_shift_then_views(monkeypatch):
-    calls: list[str] = []
-    for name in ("mirrored", "shifted", "apply"):
-        real = getattr(views, name)
-        monkeypatch.setattr(
-            views, name, lambda *a, _name=name, _real=real: (calls.append(_name), _real(*a))[1]
-        )
-    spy = dissolve.FixedDissolver(lambda x: (calls.append("dissolve"), x)[1], None)
-    settings = DiaNone.parse(SMALL)
-    x = torch.rand(3, 1, 8, 8)
-    out = training.branches(x, torch.arange(len(x)), settings, spy, torch.Generator().manual_seed(0))
-    assert calls == ["mirrored", "shifted", "dissolve", "shifted", "apply"]
-    assert out.shape == (3 * views.SHIFTS * 3, 1, 8, 8)
-
-
-def test_the_third_branch_is_the_shifted_dissolved_image(monkeypatch):
-    monkeypatch.setattr(views, "apply", lambda x, drawn: x)
-    settings = DiaNone.parse({**SMALL, "train": {**SMALL["train"], "views": "simclr"}})
-    x = torch.rand(2, 1, 8, 8)
-    out = training.branches(
-        x, torch.arange(len(x)), settings, dissolve.FixedDissolver(lambda x: x * 0.5, None), torch.Generator()
-    )
-    o, o_prime, a = out.chunk(3)
-    assert torch.equal(o, o_prime)
-    torch.testing.assert_close(o, views.shifted(x, "rotate"))
-    torch.testing.assert_close(a, views.shifted(x * 0.5, "rotate"))
 
 
 def test_one_seed_repeats_to_the_bit_and_two_seeds_differ_in_everything():

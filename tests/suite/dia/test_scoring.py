@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import unchanged
 from torch import Tensor, nn
 
 from suite.detector import Context
@@ -14,14 +15,18 @@ from suite.dia import scoring, views
 from suite.dia.info import Scoring
 
 
-class Plain(nn.Module):
+class ByHand(nn.Module):
     """c(x) = (mean of the image, 1 - mean), shift logits = k times the mean."""
+
+    def __init__(self, *plain: str) -> None:
+        super().__init__()
+        self.plain = frozenset(plain)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean = x.mean(dim=(1, 2, 3))
         return torch.stack([mean, 1 - mean], dim=1), mean[:, None] * torch.arange(1.0, 5.0)
 
-    def folded(self) -> Plain:
+    def folded(self) -> ByHand:
         return self
 
 
@@ -36,14 +41,14 @@ def context(train: np.ndarray) -> Context:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Views that change nothing, so that the numbers can be worked out."""
-    monkeypatch.setattr(views, "apply", lambda x, drawn: x)
+    monkeypatch.setattr(views, "apply", lambda originals, drawn, pose: originals.x)
 
 
 @pytest.mark.usefixtures("still")
 def test_equation_10_by_hand():
     train, test = flat(51, 204), flat(102)  # 0.2 and 0.8; 0.4
     ctx = context(train)
-    found = scoring.score(Plain(), test, Scoring(views=2), "rotate", ctx)  # type: ignore[arg-type]
+    found = scoring.score(ByHand(), test, Scoring(views=2), "rotate", ctx)  # type: ignore[arg-type]
     bank = [(0.2, 0.8), (0.8, 0.2)]
     c = (0.4, 0.6)
     norms = [math.hypot(*m) for m in bank]
@@ -58,7 +63,7 @@ def test_equation_10_by_hand():
 @pytest.mark.usefixtures("still")
 def test_without_balancing_the_terms_are_plain_sums():
     ctx = context(flat(51, 204))
-    scoring.score(Plain(), flat(102), Scoring(views=1, balance=False), "rotate", ctx)  # type: ignore[arg-type]
+    scoring.score(ByHand(), flat(102), Scoring(views=1, balance=False), "rotate", ctx)  # type: ignore[arg-type]
     assert ctx.parts["cls"][0] == pytest.approx(-(0.4 * (1 + 2 + 3 + 4) / 4), rel=1e-5)
 
 
@@ -88,17 +93,23 @@ def test_the_views_are_drawn_once_for_all_images_and_from_the_seed(monkeypatch):
 
     monkeypatch.setattr(views, "draw", spy)
     ctx = context(flat(10, 20, 30))
-    scoring.score(Plain(), flat(1, 2), Scoring(views=3), "rotate", ctx)  # type: ignore[arg-type]
+    scoring.score(ByHand(), flat(1, 2), Scoring(views=3), "rotate", ctx)  # type: ignore[arg-type]
     assert (
         drawn == [1] * (3 * views.SHIFTS) * 2
     )  # once for the training images, once for these, the same draws
 
 
-def test_the_shift_of_the_scoring_can_differ_from_the_trained_one(monkeypatch):
-    seen: set[str] = set()
-    real = views.shift
-    monkeypatch.setattr(views, "shift", lambda x, kind, k: (seen.add(kind), real(x, kind, k))[1])
-    for wanted, expected in (("train", {"perm"}), ("rotate", {"rotate"})):
-        seen.clear()
-        scoring.score(Plain(), flat(1), Scoring(views=1, shift=wanted), "perm", context(flat(3)))  # type: ignore[arg-type]
-        assert seen == expected
+@pytest.mark.parametrize(("wanted", "expected"), [("train", "perm"), ("rotate", "rotate")])
+@pytest.mark.parametrize("plain", [[], ["one_resampling"]])
+def test_the_shift_of_the_scoring_can_differ_from_the_trained_one(monkeypatch, plain, wanted, expected):
+    """By what the network is shown of an image of four quarters, where no view changes anything."""
+    monkeypatch.setattr(views, "draw", lambda count, area, generator: unchanged(count))
+    shown: list[Tensor] = []
+    network = ByHand(*plain)
+    network.register_forward_pre_hook(lambda module, given: shown.append(given[0]))
+    image = np.kron(np.array([[10, 60], [120, 240]], np.uint8), np.ones((4, 4), np.uint8))[None, None]
+    scoring.score(network, image, Scoring(views=1, shift=wanted), "perm", context(flat(3)))  # type: ignore[arg-type]
+    mine = torch.cat(shown[views.SHIFTS :])
+    torch.testing.assert_close(
+        mine, views.shifted(torch.from_numpy(image) / 255, expected), atol=1e-5, rtol=0
+    )  # type: ignore[arg-type]
