@@ -24,7 +24,10 @@ class Reader:
 
     def __getitem__(self, chosen: Any) -> NDArray[Any]:
         """A contiguous copy of ``images[chosen]``: indices or a slice."""
-        taken: NDArray[Any] = np.array(self.images[chosen], order="C", subok=False)
+        found = self.images[chosen]
+        # Indices copy by themselves, a slice does not.
+        copy = True if np.may_share_memory(found, self.images) else None
+        taken: NDArray[Any] = np.array(found, order="C", subok=False, copy=copy)
         self.read += taken.nbytes
         if self.read >= self.held:
             let_go(self.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_parts_are_copies(mapped: np.memmap, part: object) -> None:
     assert not np.shares_memory(taken, mapped)
     assert taken[:, 0, 0, 0].tolist() == [3, 4]
     assert taken.shape == (2, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("part", [slice(0, 32), np.arange(32)], ids=["slice", "indices"])
+def test_parts_are_copied_once(mapped: np.memmap, part: object) -> None:
+    tracemalloc.start()
+    taken = Reader(mapped)[part]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken.nbytes <= peak < 1.5 * taken.nbytes
 
 
 @pytest.mark.parametrize("length", [1, 5, 64, 100])
