@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="the system does not
 
 
 class Flat(torch.nn.Module):
+    plain = frozenset[str]()
+
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean = x.mean(dim=(2, 3))
         return mean.expand(-1, 2), mean.expand(-1, 4)
