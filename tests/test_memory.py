@@ -70,7 +70,7 @@ def select(images: Any, tmp_path: Path) -> None:
 def test_a_set_is_read_and_not_kept(
     use: Callable[[Any, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "apply", lambda x, drawn: x)
+    monkeypatch.setattr(views, "apply", lambda originals, drawn, pose: originals.x)
     monkeypatch.setattr(stages, "IN_MEMORY", 0)
     np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (COUNT, 1, SIDE, SIDE))
     images = np.load(tmp_path / "images.npy", mmap_mode="r", allow_pickle=False)
