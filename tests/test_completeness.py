@@ -31,7 +31,6 @@ TESTED_THROUGH = {
     # Halves of a module that was cut in two for its length.
     "tests/suite/data/test_pack.py": "suite/data/build.py",
     "tests/suite/data/test_phantom.py": "suite/data/anatomy.py",
-    "tests/suite/dia/test_method.py": "suite/dia/training.py",
     # What they find is compared with each other.
     "tests/baselines/test_knn.py": "baselines/{pixel_knn,feature_knn}.py",
 }
