@@ -19,7 +19,7 @@ WARMUP_START = 0.1
 """The warm-up is linear from this share of the learning rate."""
 
 
-class LARS(Optimizer):
+class LARS(torch.optim.SGD):
     """SGD with momentum whose gradients are scaled layer by layer (You et al., 2017).
 
     For each parameter w with gradient g: g' = (g + d w) * eta |w| / (|g| + d |w| + eps), where d is the
@@ -35,35 +35,26 @@ class LARS(Optimizer):
         trust: float = 1e-3,
         eps: float = 1e-8,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, lr, momentum=momentum, fused=True)
+        self.decay, self.trust, self.eps = weight_decay, trust, eps
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step over all parameters in a few grouped calls."""
+        """One step over all parameters in a few grouped calls. The gradients are scaled where they lie."""
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
-            if not weights:
-                continue
-            gradients = [p.grad for p in weights]
-            weight_norms = torch.stack(torch._foreach_norm(weights))
-            gradient_norms = torch.stack(torch._foreach_norm(gradients))
-            decay, eps = group["weight_decay"], group["eps"]
-            ratio = group["trust"] * weight_norms / (gradient_norms + decay * weight_norms + eps)
-            ratio = torch.where((weight_norms > 0) & (gradient_norms > 0), ratio, torch.ones_like(ratio))
-            updates = torch._foreach_add(gradients, weights, alpha=decay)
-            torch._foreach_mul_(updates, list(ratio.unbind()))
-            velocities = [self._velocity(p) for p in weights]
-            torch._foreach_mul_(velocities, group["momentum"])
-            torch._foreach_add_(velocities, updates)
-            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+            if weights:
+                self._scale(weights, [p.grad for p in weights])
+        super().step(closure)
 
-    def _velocity(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "velocity" not in state:
-            state["velocity"] = torch.zeros_like(parameter)
-        velocity: Tensor = state["velocity"]
-        return velocity
+    def _scale(self, weights: list[Tensor], gradients: list[Tensor]) -> None:
+        weight_norms = torch.stack(torch._foreach_norm(weights))
+        gradient_norms = torch.stack(torch._foreach_norm(gradients))
+        ratio = self.trust * weight_norms / (gradient_norms + self.decay * weight_norms + self.eps)
+        ratio = torch.where((weight_norms > 0) & (gradient_norms > 0), ratio, torch.ones_like(ratio))
+        if self.decay:
+            torch._foreach_add_(gradients, weights, alpha=self.decay)
+        torch._foreach_mul_(gradients, list(ratio.unbind()))
 
 
 def build(parameters: Iterable[Tensor], settings: Train) -> Optimizer:
@@ -72,7 +63,7 @@ def build(parameters: Iterable[Tensor], settings: Train) -> Optimizer:
         return LARS(parameters, settings.lr, weight_decay=settings.weight_decay)
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
-            parameters, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay, foreach=True
+            parameters, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay, fused=True
         )
     return torch.optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay, fused=True)
 
