@@ -104,7 +104,7 @@ def test_attention_on_a_cpu_is_counted() -> None:
 
 
 def test_padding_is_counted_beside() -> None:
-    convolution = SmallMapConv(4, 4, 3, padding=1, bias=False)
+    convolution = SmallMapConv(4, 4, 3, 1)
     ours = SmallMapConv.forward
     found = counted(lambda: convolution(torch.ones(1, 4, 1, 1)))
     assert found["gflop_padded"] == pytest.approx(9 * found["gflop"])
