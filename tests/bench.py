@@ -1,10 +1,11 @@
 """The benchmark: what a step costs on this machine, beside what the machine can do. Run it by ``nox -s bench``.
 
-Every cost is CPU-seconds with one thread (of the workers: wall seconds). The machine's rates are the best of ten
-1024-cube float32 products and of ten copies of memory, timed between the repeats of the work that they are compared
-with, so that a slow day slows both; ``CPU-s x rate`` is what is left of a cost without the day. Shares may exceed one:
-of the copies where caches serve, of the products where padding is counted that nobody multiplies. Arithmetic in double
-precision (nearest neighbours) cannot reach more than half. Nothing here is a test: no number is asserted.
+Memory is kept as in the workers of ``suite run``. Every cost is CPU-seconds with one thread (of the workers: wall
+seconds). The machine's rates are the best of ten 1024-cube float32 products and of ten copies of memory, timed between
+the repeats of the work that they are compared with, so that a slow day slows both; ``CPU-s x rate`` is what is left of
+a cost without the day. Shares may exceed one: of the copies where caches serve, of the products where padding is
+counted that nobody multiplies. Arithmetic in double precision (nearest neighbours) cannot reach more than half. Nothing
+here is a test: no number is asserted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks.machine import Machine  # noqa: E402
 from benchmarks.timing import cpu, measure  # noqa: E402
 
 from suite.devices import cores  # noqa: E402
+from suite.executors import slots  # noqa: E402
 
 
 def cases() -> list[Case]:
@@ -107,5 +109,13 @@ def measured(
     return rows, results, left_out
 
 
+def with_the_allocator_of_workers() -> None:
+    """Begin again with the memory settings that runs have, which a process takes when it starts."""
+    missing = {name: value for name, value in slots.ALLOCATOR.items() if name not in os.environ}
+    if missing and os.name == "posix":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **missing})
+
+
 if __name__ == "__main__":
+    with_the_allocator_of_workers()
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.timing import judged
 from baselines.info import common
 from suite import registry
 from suite.dia.network import SmallMapConv
+from suite.executors import slots
 
 BENCH = Path(__file__).with_name("bench.py")
 CHEAP = "start-up: suite --help"
@@ -163,3 +165,21 @@ def test_a_method_whose_fit_makes_other_trainings_is_told(monkeypatch: pytest.Mo
     monkeypatch.setitem(others.PARTS, "ganomaly", ("teacher's training step", "student's training step"))
     with pytest.raises(RuntimeError, match="makes 1 trainings, not 2"):
         others.trainings("ganomaly")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process takes its allocator's settings otherwise")
+def test_memory_is_kept_as_in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: begun.append(environment))
+    for name in slots.ALLOCATOR:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
+    script = bench()
+    script.with_the_allocator_of_workers()
+    (environment,) = begun
+    assert environment["MALLOC_MMAP_MAX_"] == "0"
+    assert environment["MALLOC_TOP_PAD_"] == "1", "what the user has set stays"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    script.with_the_allocator_of_workers()
+    assert len(begun) == 1

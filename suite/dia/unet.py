@@ -1,16 +1,18 @@
 """denoising-diffusion-pytorch's Unet with two of its layers computed faster: the same functions with the same
 parameters (equal but for rounding), in the memory layout in which convolutions run.
 
-Its norm spends a fifth of a pass in ``vector_norm`` over channels, which is slow there; its linear attention copies
-and takes a softmax across memory, where one along it does. ``quick = False`` is the library's own code.
+Its norm spends a fifth of a pass in ``vector_norm`` over channels, which is slow there, and goes over the maps for each
+of its factors and those of the time embedding, here one; its linear attention copies and takes a softmax across memory,
+where one along it does. ``quick = False`` is the library's own code.
 """
 
 from __future__ import annotations
 
 import torch
 from denoising_diffusion_pytorch import Unet
-from denoising_diffusion_pytorch.denoising_diffusion_pytorch import LinearAttention, RMSNorm
+from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Block, LinearAttention, RMSNorm
 from torch import Tensor
+from torch.nn import functional as F
 
 HEAD = 32
 """Values of an attention head: the library's, and the paper's width."""
@@ -18,13 +20,32 @@ _LEAST = 1e-12
 """The least norm that is divided by, as in torch.nn.functional.normalize."""
 
 
+def _unit(x: Tensor) -> Tensor:
+    """x / |x| over the channels."""
+    return x * (x * x).sum(dim=1, keepdim=True).clamp_min(_LEAST**2).rsqrt()
+
+
 class QuickNorm(RMSNorm):  # type: ignore[misc]
     """x / |x| over the channels, times g and the root of their number."""
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the same."""
-        inverse = (x * x).sum(dim=1, keepdim=True).clamp_min(_LEAST**2).rsqrt()
-        result: Tensor = x * inverse * (self.g * self.scale)
+        unit, gain = _unit(x), self.g * self.scale
+        return unit * gain if torch.is_grad_enabled() else unit.mul_(gain)
+
+
+class QuickBlock(Block):  # type: ignore[misc]
+    """Convolution, norm, scale and shift by the time embedding, SiLU; what scales is one factor."""
+
+    def forward(self, x: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """N x C x H x W to N x D x H x W; scale and shift: N x D x 1 x 1."""
+        unit, gain, quiet = _unit(self.proj(x)), self.norm.g * self.norm.scale, not torch.is_grad_enabled()
+        if scale_shift is not None:
+            scale, shift = scale_shift
+            unit = torch.addcmul(shift, unit, gain * (scale + 1))
+        else:
+            unit = unit.mul_(gain) if quiet else unit * gain
+        result: Tensor = self.dropout(F.silu(unit, inplace=quiet))
         return result
 
 
@@ -48,7 +69,7 @@ class QuickAttention(LinearAttention):  # type: ignore[misc]
         return result
 
 
-_QUICK = {RMSNorm: QuickNorm, LinearAttention: QuickAttention}
+_QUICK = {Block: QuickBlock, RMSNorm: QuickNorm, LinearAttention: QuickAttention}
 
 
 def build(dim: int, channels: int, multipliers: tuple[int, ...], *, quick: bool = True) -> Unet:

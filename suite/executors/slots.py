@@ -28,7 +28,7 @@ from suite.executors.schedule import Answers
 from suite.job import Keep
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_TOP_PAD_": str(2**26)}
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_TOP_PAD_": str(2**26)}
 """glibc keeps the memory of large tensors instead of giving it back after each: a seventh of a CPU run's time
 went into clearing fresh pages. Other allocators ignore these; what the user has set stays.
 """
@@ -74,7 +74,7 @@ class WorkerSlot:
             self._process.stdin.flush()
 
     def _start(self) -> None:
-        environment = {**_ALLOCATOR, **os.environ, **alone(self.device)}
+        environment = {**ALLOCATOR, **os.environ, **alone(self.device)}
         environment.update({name: str(self.options.threads) for name in _THREADS})
         # The worker finds exactly what this process finds, and nothing more (such as the current folder).
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

@@ -97,7 +97,7 @@ def test_large_blocks_are_given_back_although_the_worker_keeps_its_memory(called
         "del large",
         "print(resident() - before)",
     ]
-    environment = {**os.environ, **slots._ALLOCATOR}
+    environment = {**os.environ, **slots.ALLOCATOR}
     told = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=True
     ).stdout

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from denoising_diffusion_pytorch.denoising_diffusion_pytorch import LinearAttention, RMSNorm
+from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Block, LinearAttention, RMSNorm
 from torch import Tensor, nn
 
 from suite.dia import unet
-from suite.dia.unet import QuickAttention, QuickNorm
+from suite.dia.unet import QuickAttention, QuickBlock, QuickNorm
 
 
 def drawn(*shape: int) -> Tensor:
@@ -57,15 +57,20 @@ def test_a_norm_of_nothing_is_nothing() -> None:
 def test_the_whole_network_answers_alike(channels: int) -> None:
     slow, quick = (unet.build(8, channels, (1, 2, 4), quick=chosen) for chosen in (False, True))
     pair(slow, quick)
-    replaced = sum(type(module) in (QuickNorm, QuickAttention) for module in quick.modules())
-    assert replaced == sum(type(module) in (RMSNorm, LinearAttention) for module in slow.modules()) > 10
-    assert not any(type(module) in (QuickNorm, QuickAttention) for module in slow.modules())
+    for theirs, ours in ((Block, QuickBlock), (RMSNorm, QuickNorm), (LinearAttention, QuickAttention)):
+        replaced = sum(type(module) is ours for module in quick.modules())
+        assert replaced == sum(type(module) is theirs for module in slow.modules()) > 2
+        assert not any(type(module) is ours for module in slow.modules())
     x, t = (
         drawn(2, channels, 16, 16).contiguous(memory_format=torch.channels_last),
         torch.tensor([3, 700]).double(),
     )
     for mine, theirs in zip(answers(quick, x, t), answers(slow, x, t), strict=True):
         torch.testing.assert_close(mine, theirs)
+    kept = x.clone()
+    with torch.no_grad():  # where maps are written over
+        torch.testing.assert_close(quick(x, t), slow(x, t))
+    assert torch.equal(x, kept)
 
 
 def test_heads_are_no_wider_than_the_network() -> None:
