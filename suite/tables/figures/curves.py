@@ -24,6 +24,8 @@ NEAR_CHANCE = 0.2
 """How near a mean must come to chance for its line to be drawn; it would only press the curves together."""
 WIDE = 20
 """From this ratio between the ends of an axis on it is logarithmic."""
+ABREAST = 16
+"""Characters that the numbers below an axis may have in all, or they stand upright."""
 
 
 def draw(plan: Plan, cells: Sequence[Cell], store: Store, why: Mapping[str, str]) -> Figure:
@@ -86,7 +88,8 @@ def _panel(axes: Any, plan: Plan, entries: Sequence[Entry]) -> None:
     if ticks[0] > 0 and ticks[-1] >= WIDE * ticks[0]:
         axes.set_xscale("log")
         axes.minorticks_off()
-    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    labels = [f"{tick:g}" for tick in ticks]
+    axes.set_xticks(ticks, labels=labels, rotation=90 if sum(map(len, labels)) > ABREAST else 0)
     axes.set_xlabel(_words(shape.along))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_a_wide_axis_is_logarithmic(tmp_path: Path, drawn: list[Any], radii: str
     axes = drawn[0].axes[0]
     assert axes.get_xscale() == scale
     assert [text.get_text() for text in axes.get_xticklabels()] == radii.strip("[]").split(", ")
+
+
+@pytest.mark.parametrize("radii", ["[0.03, 0.09]", "[0.001, 0.02, 0.05, 0.1, 0.2]"])
+def test_numbers_below_an_axis_do_not_touch(tmp_path: Path, drawn: list[Any], radii: str) -> None:
+    plan = plan_of(tmp_path, SPEC.replace("[0.03, 0.09]", radii), "curves")
+    store = Store(tmp_path / "runs")
+    first = radii.strip("[]").split(", ")[0]
+    fill(store, plan, {f"DIA 0.2 {first}": (0.6, 0.7)})
+    figures.figures(plan, store)
+    boxes = [text.get_window_extent() for text in drawn[0].axes[0].get_xticklabels()]
+    assert len(boxes) == len(radii.split(", "))
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 @pytest.mark.parametrize(("low", "chance"), [(0.69, True), (0.72, False)])
