@@ -81,7 +81,7 @@ def test_a_wide_axis_is_logarithmic(tmp_path: Path, drawn: list[Any], radii: str
     assert [text.get_text() for text in axes.get_xticklabels()] == radii.strip("[]").split(", ")
 
 
-@pytest.mark.parametrize("radii", ["[0.03, 0.09]", "[0.001, 0.02, 0.05, 0.1, 0.2]"])
+@pytest.mark.parametrize("radii", ["[0.03, 0.09]", "[0.001, 0.0125, 0.0255, 0.0515, 0.105, 0.205]"])
 def test_numbers_below_an_axis_do_not_touch(tmp_path: Path, drawn: list[Any], radii: str) -> None:
     plan = plan_of(tmp_path, SPEC.replace("[0.03, 0.09]", radii), "curves")
     store = Store(tmp_path / "runs")
