@@ -210,9 +210,11 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
     raw = {name: value.detach().cpu() for name, value in model.model.state_dict().items()}
     names = [name for name, _ in model.model.named_parameters()]
     ema = {**raw, **{name: value.cpu() for name, value in zip(names, trainer.average, strict=True)}}
-    header = {"channels": images.shape[1], "size": size, "dim": settings.dim, "loss": settings.loss}
-    if settings.plain:
-        header["plain"] = True
+    header = {
+        "channels": images.shape[1],
+        "size": size,
+        **settings.model_dump(include={"dim", "loss", "plain"}),
+    }
     write_torch(context.folder / "model.pt", {"ema": ema, "raw": raw, "header": header})
     predict, alphas_cumprod, _ = load(context.folder, context.device, "ema")
     signs = {

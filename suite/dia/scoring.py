@@ -63,7 +63,7 @@ def features(network: ResNet18, images: Images, scoring: Scoring, kind: str, con
 def _block(network: ResNet18, x: Tensor, drawn: list[list[views.Draw]], kind: str) -> tuple[Tensor, Tensor]:
     if "one_channel" in network.plain:
         x = x.expand(-1, 3, -1, -1)
-    at_once = kind == "rotate" and "one_resampling" not in network.plain
+    at_once = views.at_once(kind, network.plain)
     originals = views.Originals(x)
     c, logit = [], []
     for k, of_shift in enumerate(drawn):

@@ -33,7 +33,9 @@ def branches(
     flipped = unmoved = torch.zeros(len(x), dtype=torch.bool)
     if settings.train.views == "flip_simclr":
         flipped = views.flips(len(x), generator)
-    waits = _at_once(settings) and (dissolver is None or isinstance(dissolver, Bank))
+    # Only a dissolver that looks at the image has to have it flipped beforehand.
+    waits = views.at_once(settings.shift, settings.train.plain)
+    waits = waits and (dissolver is None or isinstance(dissolver, Bank))
     if not waits:
         x = views.mirrored(x, flipped)
     if isinstance(dissolver, Bank):
@@ -45,13 +47,6 @@ def branches(
     if dissolved is not None:
         seen.append(_seen(dissolved, drawn.rows(slice(both, None)), unmoved, settings))
     return torch.cat(seen)
-
-
-def _at_once(settings: Contrastive) -> bool:
-    """Whether flips and shifts are left to the resampling of the crop; a flip only where no dissolver looks at the
-    flipped image first.
-    """
-    return settings.shift == "rotate" and "one_resampling" not in settings.train.plain
 
 
 def _dissolved(x: Tensor, settings: Contrastive, dissolver: Dissolver, generator: torch.Generator) -> Tensor:
@@ -67,12 +62,9 @@ def _seen(x: Tensor, drawn: views.Draw, mirrored: Tensor, settings: Contrastive)
     batch, rows = len(mirrored), torch.arange(len(drawn.box))
     if "one_channel" in settings.train.plain:
         x = x.expand(-1, 3, -1, -1)
-    if _at_once(settings):
+    if views.at_once(settings.shift, settings.train.plain):
         return views.apply(x, drawn, views.Pose(rows // batch % views.SHIFTS, mirrored[rows % batch]))
-    blocks = x.chunk(views.SHIFTS) if len(x) > batch else [x] * views.SHIFTS
-    return views.apply(
-        torch.cat([views.shift(block, settings.shift, k) for k, block in enumerate(blocks)]), drawn
-    )
+    return views.apply(views.shifted(x, settings.shift, len(x) // batch), drawn)
 
 
 class Training:

@@ -39,13 +39,13 @@ class QuickBlock(Block):  # type: ignore[misc]
 
     def forward(self, x: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """N x C x H x W to N x D x H x W; scale and shift: N x D x 1 x 1."""
-        unit, gain, quiet = _unit(self.proj(x)), self.norm.g * self.norm.scale, not torch.is_grad_enabled()
-        if scale_shift is not None:
-            scale, shift = scale_shift
-            unit = torch.addcmul(shift, unit, gain * (scale + 1))
+        x = self.proj(x)
+        if scale_shift is None:
+            x = self.norm(x)
         else:
-            unit = unit.mul_(gain) if quiet else unit * gain
-        result: Tensor = self.dropout(F.silu(unit, inplace=quiet))
+            scale, shift = scale_shift
+            x = torch.addcmul(shift, _unit(x), self.norm.g * self.norm.scale * (scale + 1))
+        result: Tensor = self.dropout(F.silu(x, inplace=not torch.is_grad_enabled()))
         return result
 
 

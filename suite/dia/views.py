@@ -10,6 +10,7 @@ those of the image as it lies: what all views of an image share is computed once
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from suite.dia.info import Shortcut
 from suite.tensors import onto
 
 SHIFTS = 4
@@ -45,9 +47,15 @@ def shift(x: Tensor, kind: Literal["rotate", "perm"], k: int) -> Tensor:
     return x
 
 
-def shifted(x: Tensor, kind: Literal["rotate", "perm"]) -> Tensor:
-    """All K shifts, shift-major: row k B + b is S_k(x_b)."""
-    return torch.cat([shift(x, kind, k) for k in range(SHIFTS)])
+def shifted(x: Tensor, kind: Literal["rotate", "perm"], blocks: int = 1) -> Tensor:
+    """All K shifts, shift-major: row k B + b is S_k(x_b). With ``blocks`` = K, x has a block of B for each shift."""
+    parts = x.chunk(blocks) if blocks > 1 else [x] * SHIFTS
+    return torch.cat([shift(part, kind, k) for k, part in enumerate(parts)])
+
+
+def at_once(kind: str, plain: Collection[Shortcut]) -> bool:
+    """Whether the shift is left to the resampling of the crop (:class:`Pose`)."""
+    return kind == "rotate" and "one_resampling" not in plain
 
 
 def flips(count: int, generator: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from suite import registry, resources
@@ -112,7 +113,13 @@ def _values(model: type[Settings], name: str) -> str:
         inner = model.model_fields[part].annotation
         assert isinstance(inner, type)
         model = inner
-    return _in_words(model.model_json_schema()["properties"][leaf])
+    return _in_words(_properties(model)[leaf])
+
+
+@cache
+def _properties(model: type[Settings]) -> dict[str, Any]:
+    properties: dict[str, Any] = model.model_json_schema()["properties"]
+    return properties
 
 
 def _in_words(schema: Mapping[str, Any]) -> str:
