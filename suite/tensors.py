@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from suite import files
+from suite.provenance import processor
 
 _M_MMAP_THRESHOLD, _M_MMAP_MAX = -3, -4
 
@@ -67,6 +69,35 @@ def products(precision: Literal["full", "tf32"]) -> Iterator[None]:
     finally:
         for place, kept in zip(places, before, strict=True):
             place.fp32_precision = kept
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """N x C x H x W images or kernels with their channels last in memory. Of a single channel the strides say so too,
+    which torch otherwise takes for the other layout, in which a convolution costs twice and answers in it.
+    """
+    n, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n, -1).view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b for x N x C and W D x C, as torch.nn.functional.linear but for rounding; by oneDNN where that is
+    faster (:func:`_mkl_holds_back`).
+    """
+    single = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if not (single and _mkl_holds_back()):
+        return F.linear(x, weight, bias)
+    result: Tensor = F.linear(x.to_mkldnn(), weight, bias).to_dense()
+    return result
+
+
+@cache
+def _mkl_holds_back() -> bool:
+    """Whether torch multiplies by MKL, which uses half of the width of an AMD processor's vectors, while oneDNN (which
+    convolves) uses all of it.
+    """
+    backends: Any = torch.backends
+    wide = "AVX512" in backends.cpu.get_cpu_capability()
+    return wide and backends.mkl.is_available() and backends.mkldnn.is_available() and "AMD" in processor()
 
 
 @cache

@@ -41,7 +41,7 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
     parts = {"encoder": cost.count(encoder, (channels, size, size))}
     if "dim" in identity:
         side = identity["dissolve"]["size"]
-        unet = diffusion.unet(identity["dim"], channels)
+        unet = diffusion.unet(identity["dim"], channels, plain=True)  # the model as it is defined
         parts["dissolver"] = cost.count(unet, (channels, side, side), steps=True)
     return {
         "parameters": sum(parameters for parameters, _ in parts.values()),

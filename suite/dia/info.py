@@ -45,11 +45,11 @@ Positive = Annotated[Int, Field(ge=1)]
 MODEL_NAME = r"^\w[\w.-]*/\w[\w.-]*$"
 
 
-Shortcut = Literal["one_channel", "one_resampling", "windows", "small_maps", "computed_twice", "folded_norms"]
+Shortcut = Literal["one_channel", "one_resampling", "small_maps", "computed_twice", "folded_norms"]
 """Ways of computing the same with less: gray images stay one channel until the network; flips, quarter turns and the
-crop are one resampling, and what views share is computed once; the first convolution is a product with its windows;
-small maps are not convolved with their padding; the largest maps of large batches are computed again instead of being
-kept; batch norms are folded into the convolutions for scoring.
+crop are one resampling, and what views share is computed once; small maps are not convolved with their padding, and
+normed as rows; the largest maps of large batches are computed again instead of being kept; batch norms are folded into
+the convolutions for scoring.
 """
 
 
@@ -85,7 +85,7 @@ class Train(Settings):
     ``partial`` (a smaller batch) or ``drop``. ``warmup``: epochs of linear warm-up before the cosine.
     ``precision``: ``bf16`` computes the network's products in bfloat16 (autocast), ``tf32`` on a CUDA device with
     factors of ten bits; the losses, the weights, the diffusion model and scoring stay in full single precision.
-    ``plain``: shortcuts to do without, in training and scoring (``one_channel``, ``one_resampling``, ``windows``,
+    ``plain``: shortcuts to do without, in training and scoring (``one_channel``, ``one_resampling``,
     ``small_maps``, ``computed_twice``, ``folded_norms``): the same functions but for rounding, slower, to see that
     a result does not hang on them.
     """

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from suite import files
+from suite import files, tensors
 from suite.executors import slots
-from suite.tensors import halve, products, read_torch, write_torch
+from suite.tensors import channels_last, halve, linear, products, read_torch, write_torch
 
 CPU = torch.device("cpu")
 
@@ -123,3 +123,49 @@ def test_products_are_as_asked_for_within_and_as_before_after_it() -> None:
             stopped()
         assert precisions() == ["ieee"] * 3
     assert precisions() == before
+
+
+@pytest.mark.parametrize("by_onednn", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_product_is_torchs_whoever_computes_it(
+    monkeypatch: pytest.MonkeyPatch, by_onednn: bool, dtype: torch.dtype, biased: bool
+) -> None:
+    monkeypatch.setattr(tensors, "_mkl_holds_back", lambda: by_onednn)
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias, upstream = (
+        torch.randn(shape, generator=generator, dtype=dtype) for shape in ((6, 5), (4, 5), (4,), (6, 4))
+    )
+    given = [x, weight, bias][: 3 if biased else 2]
+    found = []
+    for product in (linear, torch.nn.functional.linear):
+        leaves = [one.clone().requires_grad_() for one in given]
+        y = product(*leaves)
+        found.append([y, *torch.autograd.grad(y, leaves, upstream)])
+    for mine, theirs in zip(*found, strict=True):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine, theirs)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(*given), found[1][0])
+
+
+def test_under_autocast_a_product_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "_mkl_holds_back", lambda: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(torch.ones(2, 3), torch.ones(4, 3)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("before", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_follows_the_layout_of_one_channel_too(
+    channels: int, before: torch.memory_format
+) -> None:
+    x = torch.rand(2, channels, 6, 5).contiguous(memory_format=before).requires_grad_()
+    weight = torch.rand(8, channels, 3, 3)
+    laid = channels_last(x)
+    assert laid.stride() == (30 * channels, 1, 5 * channels, channels)
+    assert torch.equal(laid, x)
+    y = torch.nn.functional.conv2d(laid, channels_last(weight))
+    assert y.stride() == (12 * 8, 1, 3 * 8, 8)
+    torch.testing.assert_close(y, torch.nn.functional.conv2d(x, weight))
+    assert torch.equal(torch.autograd.grad(laid.sum(), x)[0], torch.ones_like(x))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from suite.dia import network
-from suite.dia.network import ResNet18, SmallMapConv
+from suite.dia.network import MapNorm, ResNet18, SmallMapConv
 
 
 def rand(*shape: int) -> torch.Tensor:
@@ -79,18 +79,63 @@ def test_a_narrow_network_trains_on_large_images(width):
     assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("numbers", [network.WINDOWS, 3000])
-@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 1)])
-@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 9)])
-def test_the_first_convolution_by_windows_is_the_same_function(
-    monkeypatch, channels, side, kernel, stride, numbers
-):
-    monkeypatch.setattr(network, "WINDOWS", numbers)
-    x = rand(7, channels, side, side).double()
-    weight = (rand(6, channels, kernel, kernel).double() - 0.5).requires_grad_()
-    mine = network._Windows.apply(x, weight, stride)
-    assert mine.is_contiguous(memory_format=torch.channels_last)
-    assert_same_function(mine, F.conv2d(x, weight, stride=stride, padding=kernel // 2), (weight,))
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_norm_of_small_maps_is_torchs(side):
+    """Its answers, gradients and statistics, in training and evaluation."""
+    x, upstream = rand(6, 8, side, side).double() - 0.3, rand(6, 8, side, side).double()
+    found = []
+    for norm in (MapNorm(8).double(), nn.BatchNorm2d(8).double()):
+        nn.init.uniform_(norm.weight, generator=torch.Generator().manual_seed(1))
+        nn.init.uniform_(norm.bias, generator=torch.Generator().manual_seed(2))
+        seen = []
+        for training in (True, True, False):
+            norm.train(training)
+            leaf = x.clone().requires_grad_()
+            y = norm(leaf)
+            seen += [y, *torch.autograd.grad(y, [leaf, *norm.parameters()], upstream)]
+        found.append([*seen, *norm.buffers()])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_gradients_lie_as_their_weights_do(stem, channels):
+    """torch's fused optimisers take a weight's memory and its gradient's for the same order, whatever it is."""
+    net = network.build(stem, 8, 4, 0)
+    z, logits = net(rand(4, channels, 28, 28))
+    (z.sum() + logits.sum()).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad.stride() == parameter.stride(), name
+    assert net.conv1.weight.stride()[1] == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_convolution_leaves_the_channels_last(channels):
+    first = network.build("imagenet", 8, 4, 0)._first(rand(2, channels, 28, 28))
+    assert first.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_small_maps_are_multiplied_with_is_laid_out_once_for_evaluation(monkeypatch):
+    laid_out, real = [], network._windows
+    monkeypatch.setattr(network, "_windows", lambda *given: (laid_out.append(given[2:]), real(*given))[1])
+    net = network.build("imagenet", 8, 4, 0).eval()
+    folded, x = net.folded(), rand(3, 1, 28, 28)
+    with torch.inference_mode():
+        first = folded(x)
+        once = len(laid_out)
+        assert once > 0
+        for one, two in zip(folded(x), first, strict=True):
+            assert torch.equal(one, two)
+        assert len(laid_out) == once
+        folded(rand(3, 1, 64, 64))
+        assert len(laid_out) > once, "maps of another size"
+    kept = len(laid_out)
+    before = net(x)[0].detach()
+    with torch.no_grad():
+        net.layers[3][1].conv2.weight.mul_(2)
+    assert len(laid_out) > kept, "a network that learns lays out anew"
+    assert not torch.equal(net(x)[0], before)
 
 
 def assert_same_function(mine, plain, inputs):

@@ -123,7 +123,7 @@ def test_a_model_is_trained_and_scores_the_same_by_the_plain_way(monkeypatch, pl
     assert np.ptp(scores[0]) > 0.01
 
 
-@pytest.mark.parametrize("name", ["windows", "small_maps", "computed_twice", "folded_norms"])
+@pytest.mark.parametrize("name", ["small_maps", "computed_twice", "folded_norms"])
 def test_the_network_does_without_the_shortcut_that_is_named(monkeypatch, name):
     """Each is seen at work, and then seen not to be."""
     monkeypatch.setattr(network, "LARGE", 1000)
@@ -133,7 +133,6 @@ def test_the_network_does_without_the_shortcut_that_is_named(monkeypatch, name):
         real = getattr(target, attribute)
         monkeypatch.setattr(target, attribute, lambda *a, **k: (calls.append(word), real(*a, **k))[1])
 
-    watch(network._Windows, "apply", "windows")
     watch(network, "_by_position", "small_maps")
     watch(network, "_computed_twice", "computed_twice")
     watch(network, "_fold", "folded_norms")
@@ -143,13 +142,13 @@ def test_the_network_does_without_the_shortcut_that_is_named(monkeypatch, name):
         net(torch.rand(4, 1, 28, 28, generator=generator()))[0].sum().backward()
         net.folded()
         assert (name in calls) == (not plain)
-        assert {"windows", "small_maps", "computed_twice", "folded_norms"} - {name} <= set(calls)
+        assert {"small_maps", "computed_twice", "folded_norms"} - {name} <= set(calls)
 
 
 def test_doing_without_a_shortcut_is_named_in_the_key_and_only_then():
     assert "plain" not in canonical(CsiTraining.parse({"train": {"plain": []}}))["train"]
-    asked = CsiTraining.parse({"train": {"plain": ["windows", "one_channel", "windows"]}})
-    assert canonical(asked)["train"]["plain"] == ["one_channel", "windows"]
+    asked = CsiTraining.parse({"train": {"plain": ["small_maps", "one_channel", "small_maps"]}})
+    assert canonical(asked)["train"]["plain"] == ["one_channel", "small_maps"]
     with pytest.raises(ValueError, match="one_resampling"):
         CsiTraining.parse({"train": {"plain": ["speed"]}})
     assert all(name in (DIA.models[0].model_fields["train"].annotation.__doc__ or "") for name in SHORTCUTS)

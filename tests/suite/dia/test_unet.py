@@ -48,6 +48,17 @@ def test_layers_answer_alike(slow: nn.Module, quick: nn.Module, layout: torch.me
         torch.testing.assert_close(mine, theirs)
 
 
+def test_attention_to_large_values_stays_finite() -> None:
+    slow, quick = pair(LinearAttention(16, 2, 8), QuickAttention(16, 2, 8))
+    with torch.no_grad():
+        for layer in (slow, quick):
+            layer.to_qkv.weight *= 1e4
+            layer.mem_kv *= 1e3
+        x = drawn(2, 16, 4, 4)
+        assert quick(x).isfinite().all()
+        torch.testing.assert_close(quick(x), slow(x))
+
+
 def test_a_norm_of_nothing_is_nothing() -> None:
     out = QuickNorm(4)(torch.zeros(1, 4, 2, 2))
     assert torch.equal(out, torch.zeros(1, 4, 2, 2))
@@ -71,6 +82,21 @@ def test_the_whole_network_answers_alike(channels: int) -> None:
     with torch.no_grad():  # where maps are written over
         torch.testing.assert_close(quick(x, t), slow(x, t))
     assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradients_lie_as_their_weights_do(channels: int) -> None:
+    """torch's fused Adam takes a weight's memory and its gradient's for the same order, whatever it is."""
+    quick = unet.build(8, channels, (1, 2, 4)).to(memory_format=torch.channels_last)
+    quick(drawn(2, channels, 16, 16).float(), torch.tensor([3, 700])).sum().backward()
+    for name, parameter in quick.named_parameters():
+        if parameter.grad is not None:
+            assert lies(parameter.grad) == lies(parameter), name
+
+
+def lies(x: Tensor) -> list[int]:
+    """The strides that mean something."""
+    return [stride for stride, size in zip(x.stride(), x.shape, strict=True) if size > 1]
 
 
 def test_heads_are_no_wider_than_the_network() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import (
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+from suite.dia import network
 from suite.dia.network import SmallMapConv
 
 Shape = Sequence[int]
@@ -102,11 +104,13 @@ def counted(work: Callable[[], Any]) -> dict[str, float]:
 
 
 def _counted(work: Callable[[], Any], convolution: Any) -> tuple[float, float]:
-    kept = SmallMapConv.forward
+    kept, linear = SmallMapConv.forward, network.linear
     SmallMapConv.forward = convolution  # type: ignore[method-assign]
+    network.linear = F.linear  # the same arithmetic, which the counter knows
     try:
         with Traffic() as traffic, FlopCounterMode(display=False, custom_mapping=CORRECTED) as counter:
             work()
     finally:
         SmallMapConv.forward = kept  # type: ignore[method-assign]
+        network.linear = linear
     return counter.get_total_flops() / 1e9, traffic.bytes / 1e9
