@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ from suite.data import hashing
 from suite.detector import Context
 from suite.dia import diffusion, scoring, views
 from suite.dia.info import Scoring
+from suite.executors import slots
 from suite.training import loop
 
 CPU = torch.device("cpu")
@@ -77,3 +81,41 @@ def test_a_set_is_read_and_not_kept(
     before = mapped_bytes()
     use(images, tmp_path)
     assert mapped_bytes() - before < WHOLE / 4
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+import numpy as np
+from suite import cost
+from suite.data import hashing
+from suite.data.imagefile import ImageFile
+from suite.dia import diffusion
+
+count, path = int(sys.argv[1]), Path(sys.argv[2])
+stored = (count, 3, 224, 224)
+hashing.pixel_hashes(ImageFile(path, stored))
+diffusion.at_resolution(np.memmap(path, np.uint8, "r", shape=stored), np.arange(count), 32)
+print(cost.peak_memory_mb())
+"""
+
+
+def test_a_workers_heap_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """Packing hashes the images and the diffusion model takes them smaller. A worker keeps what it frees, so that
+    blocks which do not fit where the last ones lay would pile up.
+    """
+    environment = {**os.environ, **slots.ALLOCATOR, "OMP_NUM_THREADS": "1"}
+    peaks = []
+    for count in (500, 3000):
+        path = tmp_path / str(count)
+        with path.open("wb") as file:
+            file.truncate(count * 3 * SIDE**2)
+        done = subprocess.run(
+            [sys.executable, "-c", PREPARE, str(count), str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+        peaks.append(float(done.stdout))
+    assert peaks[1] - peaks[0] < 150, f"MiB for 500 and 3,000 images: {peaks}"

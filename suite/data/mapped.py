@@ -25,9 +25,9 @@ class Reader:
     def __getitem__(self, chosen: Any) -> NDArray[Any]:
         """A contiguous copy of ``images[chosen]``: indices or a slice."""
         found = self.images[chosen]
-        # Indices copy by themselves, a slice does not.
-        copy = True if np.may_share_memory(found, self.images) else None
-        taken: NDArray[Any] = np.array(found, order="C", subok=False, copy=copy)
+        # Indices copy by themselves, a slice of an array does not. (Of what is none, numpy would make an array to see.)
+        shared = isinstance(self.images, np.ndarray) and np.may_share_memory(found, self.images)
+        taken: NDArray[Any] = np.array(found, order="C", subok=False, copy=True if shared else None)
         self.read += taken.nbytes
         if self.read >= self.held:
             let_go(self.images)

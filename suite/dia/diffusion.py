@@ -21,7 +21,7 @@ from einops import reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.data.mapped import Reader
+from suite.data.mapped import HELD, Reader
 from suite.detector import Context, derive_seed
 from suite.dia import graphs
 from suite.dia.dissolve import Predict, dissolve, to_resolution
@@ -235,11 +235,12 @@ def make(identity: Mapping[str, Any], pack: Any, context: Context) -> dict[str, 
 def at_resolution(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], size: int) -> Tensor:
     """The chosen ``uint8`` images as floats in [0, 1] at the dissolving resolution, decoded block by block."""
     reader = Reader(images)
-    blocks = [
-        to_resolution(torch.from_numpy(reader[part]).float() / 255, size)
-        for part in np.array_split(chosen, max(1, math.ceil(len(chosen) / 256)))
-    ]
-    return torch.cat(blocks)
+    small = torch.empty(len(chosen), images.shape[1], size, size)
+    step = max(1, HELD // math.prod(images.shape[1:]))
+    for start in range(0, len(chosen), step):
+        rows = slice(start, start + step)
+        small[rows] = to_resolution(torch.from_numpy(reader[chosen[rows]]).float().div_(255), size)
+    return small
 
 
 def load(folder: Path, device: torch.device, weights: str) -> tuple[Predict, Tensor, int]:

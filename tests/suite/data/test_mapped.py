@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from suite.data.imagefile import ImageFile
 from suite.data.mapped import Reader, let_go
 
 COUNT, SIDE = 64, 512
@@ -48,6 +50,23 @@ def test_parts_are_copied_once(mapped: np.memmap, part: object) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken.nbytes <= peak < 1.5 * taken.nbytes
+
+
+def test_of_a_file_of_images_is_read_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To see whether two arrays share memory numpy would read the whole file, for each block of it."""
+    stored = ImageFile(tmp_path / "images", (COUNT, 1, 8, 8))
+    for row in range(COUNT):
+        stored.write(row, np.full((1, 8, 8), row, np.uint8))
+    reads: list[int] = []
+    real = os.pread
+    monkeypatch.setattr(
+        os, "pread", lambda handle, size, start: (reads.append(start), real(handle, size, start))[1]
+    )
+    blocks = list(Reader(stored).blocks(10))  # type: ignore[arg-type]
+    assert np.concatenate(blocks)[:, 0, -1, -1].tolist() == list(range(COUNT))
+    assert reads == [row * 64 for row in range(COUNT)], "each once"
 
 
 @pytest.mark.parametrize("length", [1, 5, 64, 100])
