@@ -236,7 +236,7 @@ def at_resolution(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], si
     """The chosen ``uint8`` images as floats in [0, 1] at the dissolving resolution, decoded block by block."""
     reader = Reader(images)
     small = torch.empty(len(chosen), images.shape[1], size, size)
-    step = max(1, HELD // math.prod(images.shape[1:]))
+    step = max(1, HELD // (small.element_size() * math.prod(images.shape[1:])))
     for start in range(0, len(chosen), step):
         rows = slice(start, start + step)
         small[rows] = to_resolution(torch.from_numpy(reader[chosen[rows]]).float().div_(255), size)
