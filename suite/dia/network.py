@@ -58,11 +58,10 @@ class SmallMapConv(nn.Conv2d):
         return super().forward(x)
 
     def _windows(self, size: int, side: int) -> list[Window]:
-        if self.kept is None:
-            return _windows(self.weight, self.stride[0], size, side)
-        if size not in self.kept:
-            self.kept[size] = _windows(self.weight, self.stride[0], size, side)
-        return self.kept[size]
+        kept = {} if self.kept is None else self.kept
+        if size not in kept:
+            kept[size] = _windows(self.weight, self.stride[0], size, side)
+        return kept[size]
 
 
 @dataclass(frozen=True)

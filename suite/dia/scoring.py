@@ -69,10 +69,7 @@ def _block(network: ResNet18, x: Tensor, drawn: list[list[views.Draw]], kind: st
     for k, of_shift in enumerate(drawn):
         shown = originals if at_once else views.Originals(views.shift(x, kind, k))  # type: ignore[arg-type]
         pose = views.Pose(torch.tensor([k]), torch.tensor([False])) if at_once else None
-        outputs = [
-            network(views.apply(shown, one, pose).contiguous(memory_format=torch.channels_last))
-            for one in of_shift
-        ]
+        outputs = [network(views.apply(shown, one, pose)) for one in of_shift]
         c.append(torch.stack([z for z, _ in outputs]).mean(dim=0))
         logit.append(torch.stack([s[:, k] for _, s in outputs]).mean(dim=0))
     return torch.stack(c), torch.stack(logit)

@@ -117,7 +117,7 @@ class Training:
             x = onto(images, self.device).float().div_(255)
             stacked = branches(x, self.sampler.latest, self.settings, self.dissolver, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, self.settings.train.precision == "bf16"):
-            z, logits = self.network(stacked.contiguous(memory_format=torch.channels_last))
+            z, logits = self.network(stacked)
         z, logits = z.float(), logits.float()
         contrast = self.settings.contrast  # type: ignore[attr-defined]
         con = contrastive(z, pairs, contrast.tau, contrast.norm)
